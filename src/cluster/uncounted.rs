@@ -184,8 +184,9 @@ fn count(
     (deaths, now): (Deaths, Duration),
     say: &mut dyn FnMut(&str),
 ) {
-    let reason = exit(cluster.scope, unit, &last.invocation)
-        .unwrap_or_else(|| "ended, and the commands that systemd ran at its end were killed".to_owned());
+    let reason = exit(cluster.scope, unit, &last.invocation).unwrap_or_else(|| {
+        "ended, and the commands that systemd ran at its end were killed".to_owned()
+    });
     let text = format!("{unit} ended: {reason}");
     let counted = Deaths {
         // How long the program was up is not known.

@@ -313,7 +313,7 @@ fn timer(
     }
 }
 
-/// Returns whether the changes concern only the schedule of an app or the paths that are watched, or its file where that changes no unit, as
+/// Returns whether the changes concern only the schedule of an app or the paths that are watched, or its file if that changes no unit, as
 /// a comment does, so that the instances can stay as they are. What an instance runs is in its units, unless the generator makes these.
 pub(super) fn leaves_instances(layout: &Layout, app: &str, changes: &[Change]) -> bool {
     let units = Units::of(app);

@@ -175,10 +175,10 @@ impl Jobs<'_> {
                 return Ok(found);
             }
             if self.manager.now() > end {
-                return Err(Failure::failed(format!(
-                    "a reload of `{app}` is still under way"
-                ))
-                .help(format!("see `rsgen logs {app}`")));
+                return Err(
+                    Failure::failed(format!("a reload of `{app}` is still under way"))
+                        .help(format!("see `rsgen logs {app}`")),
+                );
             }
             if !is_told {
                 is_told = true;

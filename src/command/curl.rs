@@ -242,10 +242,7 @@ fn path(text: &str) -> Result<String, String> {
     if text.starts_with('/') && is_plain {
         return Ok(text.to_owned());
     }
-    Err(
-        "a path begins with `/`; percent-encode blanks and non-ASCII characters"
-            .to_owned(),
-    )
+    Err("a path begins with `/`; percent-encode blanks and non-ASCII characters".to_owned())
 }
 
 fn header(text: &str) -> Result<String, String> {

@@ -278,9 +278,7 @@ impl Described {
     fn release(&self) -> Option<String> {
         let release = self.release.clone()?;
         let back = self.back_from.as_ref().map(|from| {
-            format!(
-                ", rolled back from {from}; the next install or deploy replaces it"
-            )
+            format!(", rolled back from {from}; the next install or deploy replaces it")
         });
         Some(release + &back.unwrap_or_default())
     }

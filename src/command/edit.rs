@@ -2,7 +2,7 @@
 //!
 //! The editor gets a copy that nobody else can open. The file itself is written only once the copy has been checked, and only if it is
 //! still as it was when the copy was made; with `rsgen reload` after an edit by hand, a broken file lies in its place until then. What was
-//! typed is never lost: where it does not take effect, the copy stays and its path is told.
+//! typed is never lost: if it does not take effect, the copy stays and its path is shown.
 
 use std::io::{ErrorKind, Read};
 
@@ -66,7 +66,7 @@ impl Subcommand for Edit {
         context.require_permission("edit")?;
         match context.jobs() {
             Ok(mut jobs) => kept::refuse(&mut jobs, &app)?,
-            // Where there is no systemd, as when an image is built, nothing is paused either.
+            // Without systemd, as when an image is built, nothing is paused either.
             Err(failure) if !self.dry_run => return Err(failure),
             Err(_) => {}
         }
@@ -106,7 +106,7 @@ fn begin(context: &Context<'_>, original: &Original) -> Result<Draft, Failure> {
         Failure::failed(format!("another `rsgen edit` has `{app}` open"))
             .help(format!("`fuser -v {lock}` shows which"))
     })?;
-    // The last one is the one that somebody may miss.
+    // The last one is the one that a user may miss.
     if let Some((last, others)) = draft.earlier().split_last() {
         let more = match others.len() {
             0 => String::new(),
@@ -227,7 +227,7 @@ impl Revision {
         }
     }
 
-    /// Tells where the text is before a question, which Ctrl-C ends together with the command.
+    /// Shows where the text is before a question, which Ctrl-C ends together with the command.
     fn tell_place(&self, context: &Context<'_>) {
         let text = format!("the edited text is in {}", self.draft.path().display());
         let app = self.original.app();
@@ -235,7 +235,7 @@ impl Revision {
     }
 
     /// Makes the plan again that was agreed to, since a person may think for long: the app may have been started, stopped or paused
-    /// meanwhile. Returns `None` where it has become another one, and says so.
+    /// meanwhile. Returns `None` if it has become another one, and says so.
     fn planned_anew(
         &self,
         context: &mut Context<'_>,
@@ -245,7 +245,7 @@ impl Revision {
         let app = self.original.app();
         kept::refuse(&mut context.jobs()?, app)?;
         self.original.refuse_changed()?;
-        // All warnings are told already.
+        // All warnings were already shown.
         let sink = std::mem::replace(&mut context.sink, &Silence);
         let planned = self.check(context);
         context.sink = sink;

@@ -106,8 +106,10 @@ fn main_process(context: &mut Context<'_>, target: &Target) -> Result<(u32, u32,
         }
     }
     let app = target.app();
-    Err(Failure::failed(format!("`{target}` has no running program"))
-        .help(format!("run `rsgen list {app}` to see its instances")))
+    Err(
+        Failure::failed(format!("`{target}` has no running program"))
+            .help(format!("run `rsgen list {app}` to see its instances")),
+    )
 }
 
 /// Reads the variables of a process in this control group or below it. Everything is read below one descriptor of the process's
@@ -144,7 +146,7 @@ fn hidden() -> io::Error {
     io::ErrorKind::PermissionDenied.into()
 }
 
-/// Splits the text of `/proc/PID/environ`. A program may have written anything there; what is no assignment has no name.
+/// Splits the text of `/proc/PID/environ`. A program may have written anything there; text that is not an assignment has no name.
 fn variables(text: &[u8]) -> Vec<(String, String)> {
     let entries = text
         .split(|byte| *byte == 0)

@@ -52,7 +52,7 @@ pub(super) struct Row {
     what: &'static str,
     /// `done` or `failed`.
     outcome: &'static str,
-    /// The user who asked; null where nobody did, or somebody asked systemd.
+    /// The user who requested it; null if nobody did, or if it was requested from systemd.
     by: Option<String>,
     /// The subcommand by which that user asked.
     command: Option<String>,
@@ -107,7 +107,7 @@ impl Subcommand for History {
 }
 
 impl History {
-    /// How many of the latest events are asked for; all of those in a range of time.
+    /// How many of the latest events are requested; all of those in a range of time.
     fn number(&self) -> Option<u32> {
         let is_range = self.since.is_some() || self.until.is_some();
         self.lines.outside(is_range)

@@ -16,8 +16,7 @@ pub(super) const STANDARD_INPUT: &str = "-";
 /// The name in messages of the ecosystem file that is made of a command line.
 pub(super) const COMMAND_LINE: &str = "the command line";
 
-const TOO_LONG: &str =
-    "split it: an ecosystem file lists apps; put their data into other files";
+const TOO_LONG: &str = "split it: an ecosystem file lists apps; put their data into other files";
 
 /// An ecosystem file that has been read.
 pub(super) struct Input {
@@ -124,10 +123,7 @@ pub(super) fn refuse_module(file: &Path) -> Result<(), Failure> {
     let name = Visible::line(name);
     Err(Failure::new(
         Exit::Usage,
-        format!(
-            "`{}` is a PM2 module; rsgen has no modules",
-            name.as_str()
-        ),
+        format!("`{}` is a PM2 module; rsgen has no modules", name.as_str()),
     )
     .help(help))
 }
@@ -163,8 +159,8 @@ pub(super) fn absolute(path: &Path) -> io::Result<PathBuf> {
     std::path::absolute(current_folder()?.join(path))
 }
 
-/// Returns the path that tells one ecosystem file from another: as it was written, since a deployment replaces what a link in it
-/// leads to. `None` if the path is not UTF-8.
+/// Returns the path that distinguishes one ecosystem file from another: as it was written, since a deployment replaces what a link in it
+/// points to. `None` if the path is not UTF-8.
 pub(super) fn origin(absolute: &Path) -> Option<String> {
     let folder = absolute.parent().filter(|_| has_parents(absolute));
     let physical = folder.and_then(|folder| folder.canonicalize().ok());

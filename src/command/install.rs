@@ -213,7 +213,7 @@ fn tell(context: &mut Context<'_>, arguments: &Install, outcome: &Outcome) -> Re
 }
 
 /// Deploys the apps. One whose program binds the port of the file, but in another family than a port alone begins with, is
-/// deployed once more with the address that a rehearsal finds; its first start is not told as a failure.
+/// deployed again with the address that a rehearsal finds; its first start is not reported as a failure.
 fn deploy(
     context: &mut Context<'_>,
     selected: &mut [Selected],

@@ -6,7 +6,7 @@ use crate::cluster::{pause, progress};
 use crate::output::Failure;
 use crate::unit::name::Units;
 
-/// Refuses what would replace or renumber instances while a canary is kept or the app is paused. A canary that is gone is no obstacle.
+/// Refuses what would replace or renumber instances while a canary is kept or the app is paused. A canary that is gone is not an obstacle.
 pub(super) fn refuse(jobs: &mut Jobs<'_>, app: &str) -> Result<(), Failure> {
     refuse_paused(jobs, app)?;
     for number in progress::kept(&jobs.layout.state(app)) {

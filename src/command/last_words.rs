@@ -92,7 +92,7 @@ pub(super) fn of_a_death(
 fn telling(words: &[String]) -> Option<&String> {
     const ERRORS: [&str; 3] = ["rror:", "xception:", "rror "];
     let named = |line: &&String| ERRORS.iter().any(|error| line.contains(error));
-    // What rsgen says in the run of a program is no word of the program, and the reason of the death says the same.
+    // What rsgen says in the run of a program is not output of the program, and the reason of the death says the same.
     let is_its_own = |line: &&String| !line.starts_with("rsgen: ") && !line.trim().is_empty();
     let mut own = words.iter().filter(is_its_own);
     own.clone().find(named).or_else(|| own.next_back())
@@ -130,7 +130,7 @@ pub(super) fn output(layout: &Layout, app: &str) -> Option<String> {
 }
 
 /// Names the file that the output of an app goes to, or of one of its instances, and the command that shows its end. The file is not
-/// read, since whoever may write to its folder could have put a link in its place.
+/// read, since anybody who may write to its folder could have put a link in its place.
 pub(super) fn elsewhere(layout: &Layout, app: &str, number: Option<u32>) -> Option<String> {
     output(layout, app).map(|file| told(&file, number))
 }

@@ -220,7 +220,7 @@ pub(super) struct Entries<'a, R> {
     pub(super) units: &'a [String],
 }
 
-/// Returns the next line of journalctl, cut where it is too long; `None` at the end.
+/// Returns the next line of journalctl, cut if it is too long; `None` at the end.
 fn next_line(out: &mut impl BufRead) -> Option<String> {
     let mut line = Vec::new();
     let mut bounded = out.by_ref().take(LONGEST);
@@ -250,7 +250,7 @@ impl<R: BufRead> Iterator for Entries<'_, R> {
     }
 }
 
-/// Ends journalctl, which would go on although nobody reads. With `--grep`, a status other than 0 means that nothing was found.
+/// Ends journalctl, which would continue although nobody reads. With `--grep`, a status other than 0 means that nothing was found.
 pub(super) fn end(child: &mut Child, is_read: bool, is_search: bool) -> Result<(), Failure> {
     if !is_read {
         let _ = child.kill();
@@ -306,7 +306,7 @@ pub(super) fn tell_file(context: &Context<'_>, target: &Target) {
     }
 }
 
-/// Tells of an instance that the app does not have. Returns whether no line of it can come any more. A canary that is there is such
+/// Reports an instance that the app does not have. Returns whether no line of it can come any more. A canary that is there is such
 /// an instance, and its lines come.
 pub(super) fn tell_beyond(context: &mut Context<'_>, target: &Target) -> bool {
     let Target::Instance(app, number) = target else {
@@ -316,7 +316,7 @@ pub(super) fn tell_beyond(context: &mut Context<'_>, target: &Target) -> bool {
     let Some(size) = size.filter(|size| number >= size) else {
         return false;
     };
-    // Without a bus the journal can be read all the same.
+    // Without a bus, the journal can still be read.
     if targets::is_there(context, target).unwrap_or(false) {
         return false;
     }

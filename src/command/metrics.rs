@@ -53,7 +53,7 @@ impl Subcommand for Metrics {
     fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         if self.http {
             let metrics = || Ok(text(&states(&self.apps, context)?, Format::OpenMetrics));
-            // Whoever asked may be gone already.
+            // The client may be gone already.
             let _ = scrape::answer_here(metrics);
             return Ok(());
         }
@@ -80,7 +80,7 @@ fn states(words: &[String], context: &mut Context<'_>) -> Result<Vec<AppStatus>,
     };
     let cpus = context.host.cpus;
     let jobs = context.jobs()?;
-    // A series that is there twice makes Prometheus refuse the whole answer.
+    // A duplicate series makes Prometheus refuse the whole response.
     let mut named = BTreeSet::new();
     let apps: Vec<String> = apps
         .into_iter()
@@ -104,7 +104,7 @@ impl Shown for Exposed {
     }
 }
 
-/// A number as it is printed; `None` where it is not known.
+/// A number as it is printed; `None` if it is not known.
 type Number = Option<String>;
 
 /// Where each sample of a family has its number.
@@ -257,7 +257,7 @@ fn text(apps: &[AppStatus], format: Format) -> String {
     text
 }
 
-/// The labels and the number of each sample, where the number is known.
+/// The labels and the number of each sample, if the number is known.
 fn samples(of: &Of, apps: &[AppStatus]) -> Vec<(String, String)> {
     let mut samples = Vec::new();
     for app in apps {

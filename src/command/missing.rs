@@ -122,7 +122,7 @@ fn missing(app: &App) -> Vec<Diagnostic> {
     own.chain(passed).collect()
 }
 
-/// Returns what is wrong with a file; `None` where the caller may not look.
+/// Returns what is wrong with a file; `None` if the caller may not look.
 fn fault(file: &str) -> Option<&'static str> {
     match fs::metadata(file) {
         Ok(found) if found.is_dir() => Some("is a folder"),

@@ -33,7 +33,7 @@ use crate::visible::Visible;
 const WAITING: usize = 1024;
 /// How long the same row is chosen before its log is opened, so that moving over many opens none.
 const CHOSEN: Duration = Duration::from_millis(150);
-/// How long a wait is where nothing is to be done meanwhile.
+/// How long a wait is if there is nothing to do meanwhile.
 const IDLE: Duration = Duration::from_mins(1);
 
 /// Watch apps full-screen, and reload, scale or restart them by keys
@@ -56,7 +56,7 @@ enum News {
     Unseen(Failure),
     /// Lines of the log with this number.
     Logged(u64, Vec<LogLine>),
-    /// A line of what the command that runs tells.
+    /// A line of output of the running command.
     Said(Visible),
     /// That command is over; the reason if it has failed.
     Over(Result<(), String>),
@@ -148,7 +148,7 @@ struct Monitor<'a> {
 }
 
 impl Monitor<'_> {
-    /// Goes on until somebody ends it.
+    /// Runs until the user ends it.
     fn run(&mut self, inbox: &Receiver<News>) -> Result<(), Failure> {
         let gone = |error| Failure::failed(format!("cannot draw on the terminal: {error}"));
         loop {

@@ -8,7 +8,7 @@ use crate::generate::sources;
 use crate::layout::Layout;
 use crate::output::{Failure, Notice, Sink};
 
-/// Refuses to replace an app by a program at another address, which is hardly a new version of it, and tells of any other program
+/// Refuses to replace an app by a program at another address, which is hardly a new version of it, and reports any other program
 /// that takes the place of one. A name that was given is meant.
 pub(super) fn refuse(
     layout: &Layout,

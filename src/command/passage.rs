@@ -185,7 +185,7 @@ impl Crossing {
     }
 }
 
-/// The changes of the links by which systemd opens the sockets of an app at boot, where it does open them.
+/// The changes of the links by which systemd opens the sockets of an app at boot, if it does open them.
 fn links(layout: &Layout, app: &str, to: &Slots) -> Vec<Change> {
     let both = Units::of(app).sockets();
     let wanted = to.links(app);

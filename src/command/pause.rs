@@ -1,4 +1,4 @@
-//! `rsgen pause`: has the instances of an app end while its port stays open, for a limited time.
+//! `rsgen pause`: lets the instances of an app exit while its port stays open, for a limited time.
 
 use std::time::Duration;
 

@@ -149,7 +149,7 @@ fn starting() -> State {
     State::Moving("starting".into())
 }
 
-/// What an instance that is being stopped is at. The drain, which is the unit's `ExecStop=`, tells as the unit's status how many
+/// The progress of an instance that is being stopped. The drain, which is the unit's `ExecStop=`, shows as the unit's status how many
 /// connections are left when they are not gone within a second.
 fn leaving(unit: &Unit) -> String {
     if unit.sub != "stop" {

@@ -82,7 +82,7 @@ pub(super) fn refuse_taken(
     if listens && !moves {
         return Ok(());
     }
-    // The path of a socket file is no address of a port.
+    // The path of a socket file is not the address of a port.
     let addresses = manager.addresses(&open)?.into_iter().flatten();
     let addresses: Vec<SocketAddr> = addresses.filter_map(|text| text.parse().ok()).collect();
     for listen in app.listen.iter().filter(|listen| is_taken(listen)) {
@@ -108,12 +108,12 @@ pub(super) fn of_a_failed_socket(
     refuse_taken(&app, true, manager, &HostProbe::new(None, layout)).err()
 }
 
-/// Returns whether systemd would fail to bind a socket to the address. A socket file is no obstacle, since systemd
+/// Returns whether systemd would fail to bind a socket to the address. A socket file is not an obstacle, since systemd
 /// replaces it.
 fn is_taken(listen: &Listen) -> bool {
     let addresses = match listen.place {
         Place::Address(address) => vec![address],
-        // systemd binds one socket for both families or, where there is no IPv6, one for IPv4.
+        // systemd binds one socket for both families or, without IPv6, one for IPv4.
         Place::Port(port) => vec![
             SocketAddr::from(([0_u16; 8], port)),
             SocketAddr::from(([0_u8; 4], port)),
@@ -273,7 +273,7 @@ fn names(folder: &Path) -> impl Iterator<Item = String> {
     entries.filter_map(|entry| entry.file_name().into_string().ok())
 }
 
-/// The command line of a process, or its name where the command line cannot be read in time: the kernel waits for the lock of
+/// The command line of a process, or its name if the command line cannot be read in time: the kernel waits for the lock of
 /// the program's memory, which a program can hold for as long as it likes, by a file system of its own that does not answer.
 fn command(pid: u32) -> String {
     let (sender, receiver) = mpsc::channel();

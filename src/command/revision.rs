@@ -71,7 +71,7 @@ impl Original {
         &self.source.app
     }
 
-    /// Refuses to overwrite what somebody else has written since.
+    /// Refuses to overwrite a change that somebody else has made since.
     pub(super) fn refuse_changed(&self) -> Result<(), Failure> {
         let is_same = files::content(&self.target) == self.installed
             && files::read(&self.source.path).is_ok_and(|text| text == self.text);

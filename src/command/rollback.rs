@@ -337,14 +337,16 @@ fn text(
     to: &Release,
     installed: &str,
 ) -> Result<(crate::ecosystem::App, String), Failure> {
-    let cannot =
-        || {
-            Failure::failed(format!(
+    let cannot = || {
+        Failure::failed(format!(
             "the file of release {} is no longer valid with the present drop-ins",
             to.name
         ))
-        .help(format!("check them with `rsgen check {}`", layout.file(app).display()))
-        };
+        .help(format!(
+            "check them with `rsgen check {}`",
+            layout.file(app).display()
+        ))
+    };
     let release = released::parsed(layout, app, &to.served.file).ok_or_else(cannot)?;
     let text = released::with_choice(&to.served.file, release.instances, installed);
     let parsed = released::parsed(layout, app, &text).ok_or_else(cannot)?;

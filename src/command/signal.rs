@@ -146,7 +146,7 @@ struct Sent {
 }
 
 enum Fault {
-    /// Nobody is there who could get it, where somebody was named.
+    /// Nothing could get the signal, although a target was named.
     Nobody(Target),
     /// systemd did not send it to this instance.
     Refused(String, systemd::Error),

@@ -168,10 +168,7 @@ mod tests {
         for (lines, fault) in [
             ("health = \"healthz\"", "is not a path of HTTP"),
             ("health = \"/a b\"", "is not a path of HTTP"),
-            (
-                "health = \"/\"\nhealth_command = \"x\"",
-                "are alternatives",
-            ),
+            ("health = \"/\"\nhealth_command = \"x\"", "are alternatives"),
             ("health_command = \"\"", "is empty"),
             ("health_timeout = \"1s\"", "has no effect"),
         ] {

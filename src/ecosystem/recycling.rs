@@ -81,8 +81,7 @@ fn read_uptime(f: &mut Fields<'_, '_>, wanted: Wanted) -> Taken<Option<Duration>
         let place = f.place(wanted.key);
         f.value(wanted.key);
         f.faults.push(
-            Diagnostic::error(place, fault)
-                .help("leave it out if instances may run indefinitely"),
+            Diagnostic::error(place, fault).help("leave it out if instances may run indefinitely"),
         );
         return None;
     }

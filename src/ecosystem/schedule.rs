@@ -95,7 +95,9 @@ fn read_schedule(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Vec<String>> 
                 f.place(wanted.key),
                 "`schedule` is for a program that ends by itself, and this one listens",
             )
-            .help("leave `listen` out, or write `reload_schedule` to reload the app at these times"),
+            .help(
+                "leave `listen` out, or write `reload_schedule` to reload the app at these times",
+            ),
         );
     }
     let is_restarted = f.peek("autorestart").and_then(DeValue::as_bool) == Some(true);

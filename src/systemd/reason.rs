@@ -12,7 +12,7 @@ use super::{ActiveState, Unit};
 use crate::contract::ERRORED;
 use steps::STEPS;
 
-/// The beginning of the reason where systemd has ended a unit that took too long.
+/// The beginning of the reason if systemd has ended a unit that took too long.
 pub const TIMED_OUT: &str = "timed out: ";
 
 /// Returns the reason for the state of a unit, with the usual next step if there is one.
@@ -146,9 +146,12 @@ mod tests {
         assert!(told(seconds(9), seconds(5)).ends_with("not READY within `listen_timeout`"));
         assert!(told(seconds(9), seconds(0)).ends_with("not READY within `listen_timeout`"));
         assert!(told(seconds(9), seconds(10)).starts_with("timed out: it did not end within"));
-        // A unit that says nothing of READY is up at the moment in which it is started.
+        // A unit that does not report READY is up at the moment at which it is started.
         assert!(told(seconds(9), seconds(9)).starts_with("timed out: it did not end within"));
-        assert!(told(seconds(0), seconds(0)).ends_with("timed out before it was READY, or before it had stopped"));
+        assert!(
+            told(seconds(0), seconds(0))
+                .ends_with("timed out before it was READY, or before it had stopped")
+        );
     }
 
     #[test]

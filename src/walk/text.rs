@@ -28,9 +28,7 @@ impl fmt::Display for Failed {
         f.write_str(match self.others {
             Others::Untouched => "; every instance still serves what it served",
             Others::NoneServes => "; no instance serves, as before",
-            Others::AsTheyWere if self.number.is_some() => {
-                "; the instances after it are unchanged"
-            }
+            Others::AsTheyWere if self.number.is_some() => "; the instances after it are unchanged",
             Others::AsTheyWere => "; the instances not yet replaced are unchanged",
             Others::Replaced => "; every instance that did not fail was replaced",
             Others::Restarted => ", after all instances were restarted",

@@ -163,7 +163,10 @@ fn replaces_no_app_by_another_program_unawares(machine: &mut Machine) {
     machine.run(&["rsgen", "rollback", "server"]).ok();
     assert_eq!(machine.get(3000).unwrap_or_default(), "/srv/a");
     let again = inside(machine, "/srv/a", "rsgen install server.js").ok();
-    assert!(!again.to_string().contains("creates a separate app"), "{again}");
+    assert!(
+        !again.to_string().contains("creates a separate app"),
+        "{again}"
+    );
 }
 
 fn an_instance_that_has_recovered_is_no_longer_errored(machine: &mut Machine) {
@@ -269,7 +272,9 @@ fn a_port_for_each_instance_is_told_with_what_to_do(machine: &mut Machine) {
         "1",
         "listen_timeout = \"3s\"\nmax_restarts = 1",
     );
-    machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1)
+    machine
+        .run(&["rsgen", "install", ECOSYSTEM])
+        .exits(1)
         .says("the program listens on [::]:3001, declared is [::]:3000")
         .says("error: none of 1 instances serves: the program listens on [::]:3001")
         .says("if it tries the next port when one is in use, make it use [::]:3000 in any case");

@@ -89,8 +89,7 @@ fn a_crash_starts_the_release_that_the_instance_was_started_with(machine: &mut M
     machine.run(&["rsgen", "reload", "web"]).exits(1);
     crash(machine, 1);
     assert_runs(machine, ["1", "1"]);
-    let told =
-        "restarted in /srv/app/releases/1, as before; /srv/app/current now points elsewhere";
+    let told = "restarted in /srv/app/releases/1, as before; /srv/app/current now points elsewhere";
     assert!(machine.journal("web@1.service").contains(told));
     crash(machine, 1);
     link_to(machine, "3");

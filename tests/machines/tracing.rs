@@ -92,11 +92,7 @@ pub(crate) fn suspends_filters_for_the_calls_of_a_drain(machine: &mut Machine) {
     machine.power_on_unfiltered();
     drain::loses_nothing(machine, "jail.py", "handover = \"fds\"");
     let journal = machine.journal("web@*");
-    for words in [
-        "status=31/SYS",
-        "stops without a drain",
-        "keeps accepting",
-    ] {
+    for words in ["status=31/SYS", "stops without a drain", "keeps accepting"] {
         assert!(!journal.contains(words), "{words}: {journal}");
     }
 }

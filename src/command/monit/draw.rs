@@ -153,7 +153,7 @@ fn title(pen: &mut Pen<'_>, state: &State) {
     }
 }
 
-/// Asks, or tells what goes on; otherwise names the keys.
+/// Asks, or shows what is under way; otherwise names the keys.
 fn foot(pen: &mut Pen<'_>, state: &State) {
     if let Some(action) = &state.asked {
         let question = format!("{}{}? y/N", action.line(), action.warning());

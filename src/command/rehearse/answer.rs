@@ -10,7 +10,7 @@ use crate::output::{Exit, Failure, Notice};
 use crate::record::Journal;
 use crate::visible::Visible;
 
-/// `how` is what the unit says of its own end.
+/// `how` is what the unit reports about its own end.
 pub(super) fn answer(
     jobs: &Jobs<'_>,
     app: &App,

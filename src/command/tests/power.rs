@@ -135,7 +135,10 @@ fn a_signal_goes_to_the_instances_that_are_ready() {
     assert_eq!(both, [true, true], "{fault}");
     stage.systemd.fake.set(down("web@2.service"));
     let fault = run(&mut stage, "rsgen signal USR2 web@2").fault();
-    assert!(fault.starts_with("`web@2` has no running program"), "{fault}");
+    assert!(
+        fault.starts_with("`web@2` has no running program"),
+        "{fault}"
+    );
     let mut idle = with(APP, &[]);
     assert_eq!(
         run(&mut idle, "rsgen signal USR2 all").jobs(),

@@ -174,7 +174,8 @@ fn what_the_file_says_counts_without_a_word() {
 #[test]
 fn a_script_of_roots_runs_as_root_and_that_is_told() {
     let told = Fake::default().told(SCRIPT);
-    let wanted = "Warning: `web` runs as root, the owner of `/srv/web/server`; an attacker who takes over";
+    let wanted =
+        "Warning: `web` runs as root, the owner of `/srv/web/server`; an attacker who takes over";
     assert!(told.starts_with(wanted), "{told}");
     let built = Fake {
         is_built: true,

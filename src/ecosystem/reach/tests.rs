@@ -163,12 +163,18 @@ fn a_command_of_the_socket_unit_and_its_links_are_roots() {
     let fake = Fake::of(&[("/srv/web", APP, 0o755)], &[]);
     let told = |lines: &str| told_of_www(lines, &fake);
     for (value, place) in [
-        ("ExecStartPre = \"/srv/web/open\"", "5: others control the path of `ExecStartPre`"),
+        (
+            "ExecStartPre = \"/srv/web/open\"",
+            "5: others control the path of `ExecStartPre`",
+        ),
         (
             "ExecStopPost = [\"-/etc/a\", \"/usr/bin/sh /srv/web/a.sh\"]",
             "5: others control the path of `ExecStopPost`",
         ),
-        ("Symlinks = \"/run/a /srv/web/b.sock\"", "5: others control the path of `Symlinks`"),
+        (
+            "Symlinks = \"/run/a /srv/web/b.sock\"",
+            "5: others control the path of `Symlinks`",
+        ),
     ] {
         let said = told(&format!("socket.{value}"));
         let by = ": `/srv/web` may be written by its owner `33`";

@@ -233,7 +233,10 @@ fn a_program_that_the_user_may_not_run_is_told() {
     };
     let (refused, help) = severity("");
     assert_eq!(refused, Severity::Error);
-    assert!(help.starts_with("that user may not enter `/home/web`: "), "{help}");
+    assert!(
+        help.starts_with("that user may not enter `/home/web`: "),
+        "{help}"
+    );
     // The user may enter the virtual environment, but not the folder of the Python that it points to.
     let python = "/root/.pyenv/versions/3.12.1/bin/python3";
     let mut of_venv = Fake {

@@ -142,10 +142,7 @@ impl Helper<'_> {
                 Some(libc::ENOENT | libc::EACCES) => "; the unit hides /run/systemd/notify",
                 _ => "",
             };
-            say(
-                3,
-                &format!("READY cannot be sent to systemd: {e}{cure}"),
-            );
+            say(3, &format!("READY cannot be sent to systemd: {e}{cure}"));
         }
     }
 
