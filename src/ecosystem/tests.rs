@@ -132,7 +132,7 @@ fn a_key_that_stands_twice_is_told_as_that() {
     let twice = faults("[[apps]]\nname = \"a\"\nname = \"b\"\n");
     assert_eq!(twice[0].message, "duplicate key");
     let help = twice[0].help.as_deref().unwrap_or_default();
-    assert!(help.ends_with("leave one of the two out"), "{help}");
+    assert!(help.ends_with("remove one of the two"), "{help}");
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn what_pm2_reads_is_told_as_one_fault() {
     ] {
         let told = said(text);
         assert_eq!(told.len(), 1, "{told:?}");
-        let begin = format!("this is {format}, not TOML; `rsgen import` makes");
+        let begin = format!("this is {format}, not TOML; `rsgen import` converts");
         assert!(told[0].starts_with(&begin), "{told:?}");
     }
     let told = said("[[apps]]\nname = web\n");

@@ -88,7 +88,7 @@ fn a_valid_edit_replaces_the_instances_and_anything_else_changes_nothing(machine
     }
     assert_untouched(machine, &text, &before);
     let nobody = machine.run(&["rsgen", "edit", "web"]).exits(2);
-    assert!(nobody.stderr.contains("there is no terminal"), "{nobody}");
+    assert!(nobody.stderr.contains("the editor needs a terminal"), "{nobody}");
 
     let same = edit(machine, "true", "--dry-run").ok();
     assert!(
@@ -306,7 +306,7 @@ fn a_person_is_asked_what_to_do_with_the_text(machine: &mut Machine) {
     // The app is stopped while the question is open.
     machine.run(&["rsgen", "stop", "web"]).ok();
     types(machine, "a\\n");
-    shows(machine, "something has changed since the question", 1);
+    shows(machine, "something changed while you were asked", 1);
     shows(machine, "web: would start", 1);
     machine.run(&["rsgen", "start", "web"]).ok();
     types(machine, "a\\n");

@@ -133,12 +133,12 @@ pub(crate) fn of_targets_that_mean_nothing(machine: &mut Machine) {
         ),
         (
             "start web@12",
-            "`web` has 2 instances, the last is `web@1`",
+            "`web` has 2 instances; the last is `web@1`",
             "run `rsgen scale web 13`",
         ),
         (
             "stop web@12",
-            "`web` has 2 instances, the last is `web@1`",
+            "`web` has 2 instances; the last is `web@1`",
             "run `rsgen list web` to see which run",
         ),
         (

@@ -361,7 +361,7 @@ fn a_deploy_replaces_the_instances_of_an_app_that_serves_and_starts_one_that_doe
 fn a_module_of_pm2s_is_no_script() {
     let mut stage = Stage::running(&[]);
     for (name, help) in [
-        ("pm2-logrotate", "the journal rotates what apps write"),
+        ("pm2-logrotate", "the journal rotates the output of apps"),
         ("@pm2/io", "`rsgen metrics`"),
     ] {
         let fault = run(&mut stage, &format!("rsgen install {name}")).fault();

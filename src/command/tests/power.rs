@@ -61,7 +61,7 @@ fn an_instance_beyond_the_last_is_not_started() {
     let ran = run(&mut stage, "rsgen start web@2");
     assert_eq!(ran.failure.as_ref().unwrap().exit, Exit::Usage);
     let fault = ran.fault();
-    let said = "`web` has 2 instances, the last is `web@1`; ";
+    let said = "`web` has 2 instances; the last is `web@1`; ";
     assert!(
         fault.starts_with(said) && fault.contains("`rsgen scale web 3`"),
         "{fault}"
@@ -80,7 +80,7 @@ fn an_instance_beyond_the_last_is_stopped_or_reset_only_if_there_is_one() {
         assert_eq!(ran.failure.as_ref().unwrap().exit, Exit::Usage);
         let fault = ran.fault();
         let said =
-            "`web` has 2 instances, the last is `web@1`; run `rsgen list web` to see which run";
+            "`web` has 2 instances; the last is `web@1`; run `rsgen list web` to see which run";
         assert_eq!(fault, said);
         assert_eq!(
             run(&mut stage, &format!("rsgen {verb} web@1"))

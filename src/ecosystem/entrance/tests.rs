@@ -270,7 +270,7 @@ fn a_script_that_the_user_may_not_read_is_named() {
 #[test]
 fn what_is_to_be_pasted_runs_no_command_that_the_name_of_a_folder_has() {
     let told = Fake::of(HOSTILE, 0o700).told("/srv/newest", WWW);
-    let (_, command) = told[0].1.split_once("let that user in: `").unwrap();
+    let (_, command) = told[0].1.split_once("grant access: `").unwrap();
     let command = command.strip_suffix('`').unwrap();
     let words = shlex::split(command).unwrap();
     assert_eq!(words, ["setfacl", "-m", "u:www:x", HOSTILE]);

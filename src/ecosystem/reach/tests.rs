@@ -343,7 +343,7 @@ fn each_is_told_with_what_others_can_do_there() {
     for (directive, help) in [
         (
             "PIDFile = \"/var/own/pid\"",
-            "with a FIFO in its place systemd itself can wait",
+            "a FIFO there can make systemd",
         ),
         (
             "StandardError = \"file:/var/own/log\"",
