@@ -88,7 +88,10 @@ fn a_valid_edit_replaces_the_instances_and_anything_else_changes_nothing(machine
     }
     assert_untouched(machine, &text, &before);
     let nobody = machine.run(&["rsgen", "edit", "web"]).exits(2);
-    assert!(nobody.stderr.contains("the editor needs a terminal"), "{nobody}");
+    assert!(
+        nobody.stderr.contains("the editor needs a terminal"),
+        "{nobody}"
+    );
 
     let same = edit(machine, "true", "--dry-run").ok();
     assert!(
@@ -326,7 +329,7 @@ fn change_during_the_question(machine: &Machine, text: &str) {
     types(machine, "a\\n");
     assert_eq!(ends(machine), "1");
     shows(machine, "was changed while it was edited", 1);
-    shows(machine, "since the question", 0);
+    shows(machine, "while you were asked", 0);
     assert_eq!(machine.read(FILE), format!("{text}# theirs\n"));
     machine.write(FILE, text);
 }

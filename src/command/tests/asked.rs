@@ -53,7 +53,7 @@ fn an_answer_is_shown_and_a_status_of_400_and_more_is_a_failure() {
         "rsgen curl web@2",
     );
     assert_eq!(bad.shown, "hi");
-    assert!(bad.told.contains("as far as it came"), "{}", bad.told);
+    assert!(bad.told.contains("the body is incomplete"), "{}", bad.told);
     assert_eq!(bad.fault(), "`web@2` answered 400 Bad; ");
 }
 

@@ -366,7 +366,7 @@ fn a_module_of_pm2s_is_no_script() {
     ] {
         let fault = run(&mut stage, &format!("rsgen install {name}")).fault();
         assert!(
-            fault.contains("is a module of PM2's") && fault.contains(help),
+            fault.contains("is a PM2 module") && fault.contains(help),
             "{fault}"
         );
     }
