@@ -33,6 +33,7 @@ pub enum Severity {
 
 /// An error or a warning about a place in the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Diagnostic {
     /// How severe the fault is.
     pub severity: Severity,
@@ -46,6 +47,8 @@ pub struct Diagnostic {
     pub(super) is_of_unknown_directive: bool,
     /// Whether the fault is a value that systemd ignores, see [`super::newer::refuse_ignored`].
     pub(super) is_of_ignored_value: bool,
+    /// Whether the fault is about the host as somebody has left it on purpose: who has read it once does not want to read it at each install.
+    pub(super) is_standing: bool,
     /// Whether the fault is a missing `listen`, which a rehearsal can find.
     pub(super) is_of_missing_listen: bool,
 }
@@ -60,6 +63,7 @@ impl Diagnostic {
             help: None,
             is_of_unknown_directive: false,
             is_of_ignored_value: false,
+            is_standing: false,
             is_of_missing_listen: false,
         }
     }

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use super::app::App;
 use super::diagnostic::{Diagnostic, Severity};
+use super::openers;
 use super::resolve::{Beyond, FileStatus, Ids, Probe};
-use super::search::{self, OPENERS};
+use super::search;
 use super::way::{self, Closed};
 use crate::unit;
 
@@ -107,7 +108,7 @@ impl<'a> Entrance<'a> {
         let doubt = match beyond {
             Beyond::Acl => Some("unless an entry of its ACL allows it, see getfacl(1)"),
             Beyond::Elsewhere => Some(BY_SERVER),
-            Beyond::Nothing | Beyond::Server => self.opener(),
+            Beyond::Nothing | Beyond::Server => openers::doubt(self.app, self.probe),
         };
         let what = if folder == path {
             "the working directory".to_owned()
@@ -142,54 +143,18 @@ impl<'a> Entrance<'a> {
             // As nice(1) does, for a program that the user may execute and not read.
             is_program.then_some("unless its interpreter only executes it")
         };
+        let opener = || openers::doubt(app, self.probe);
         let fault = format!("`{user}` may not read `{}`", script.display());
         let help = format!(
             "let that user read the file: `chmod a+r {}`",
             search::word(script)
         );
-        Some(told(doubt.or_else(|| self.opener()), &app.script_span, &fault).help(help))
-    }
-
-    /// The doubt where the unit, or a drop-in of it, brings the folders or groups that the user needs, or lets root change their modes.
-    fn opener(&self) -> Option<&'static str> {
-        const MORE: [&str; 4] = [
-            "PAMName",
-            "RootMStack",
-            "SupplementaryGroups",
-            "TemporaryFileSystem",
-        ];
-        const FIRST: [&str; 2] = ["ExecCondition", "ExecStartPre"];
-        const OF_DROP_IN: [&str; 5] = [
-            "DynamicUser",
-            "ExecStart",
-            "Group",
-            "User",
-            "WorkingDirectory",
-        ];
-        let app = self.app;
-        let mut openers = OPENERS.iter().chain(&MORE);
-        if openers.any(|opener| app.assigned(opener).is_named())
-            || FIRST.iter().any(|name| is_roots(app, name))
-        {
-            return Some("unless `[apps.service]` allows it");
-        }
-        let all = [&OPENERS[..], &MORE, &FIRST, &OF_DROP_IN].concat();
-        let is_by_drop_in = self.probe.has_drop_in(&app.name, &all);
-        is_by_drop_in.then_some("unless a drop-in of its unit allows it")
+        Some(told(doubt.or_else(opener), &app.script_span, &fault).help(help))
     }
 }
 
 /// The doubt where a file system is another host's, for instance.
 const BY_SERVER: &str = "unless the server of its file system allows it";
-
-/// Whether one of these commands runs as root, see "Command lines" in systemd.service(5).
-fn is_roots(app: &App, directive: &str) -> bool {
-    let is_one = |command: &&str| {
-        let end = command.find(|c| !"@-:+!|".contains(c));
-        end.is_some_and(|end| command.get(..end).is_some_and(|p| p.contains('+')))
-    };
-    app.assigned(directive).list().iter().any(is_one)
-}
 
 /// Whether systemd gives a folder to the user of the unit before each start, see `RuntimeDirectory=` in systemd.exec(5).
 fn is_given(app: &App, folder: &Path) -> bool {

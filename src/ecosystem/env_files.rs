@@ -125,8 +125,12 @@ fn has_root_of_its_own(app: &App) -> bool {
 pub(super) fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
     let look = |path: &Path| probe.status(path);
     let files = EnvFiles::of(app, &look);
-    let mut warning = |message: String, help: &str| {
-        faults.push(Diagnostic::warning(app.env_file_span.clone(), message).help(help));
+    let mut add = |message: String, help: &str, is_standing| {
+        let fault = Diagnostic::warning(app.env_file_span.clone(), message).help(help);
+        faults.push(Diagnostic {
+            is_standing,
+            ..fault
+        });
     };
     let mut weak: Option<&str> = None;
     for file in app.env_file.iter().map(String::as_str) {
@@ -136,35 +140,39 @@ pub(super) fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
             Some(spot) if is_by_worker => {
                 weak = weak.or(Some(file));
                 let told = spot.told(probe);
-                warning(
+                add(
                     format!("`{file}` is read with the rights of the app, and {told}"),
                     "that decides the environment of the program: keep it where only root may write, as in /etc",
+                    true,
                 );
             }
             Some(spot) => {
                 let told = spot.told(probe);
-                warning(
+                add(
                     format!("`{file}` is read by root at each start, and {told}"),
                     BY_ROOT,
+                    false,
                 );
             }
             None => {}
         }
         if let Some(weak) = weak.filter(|_| !is_by_worker) {
-            warning(
+            add(
                 format!("`{weak}` goes over `{file}`, which comes after it"),
                 "the worker reads the former after systemd has read the latter: let only root write to the former, or \
                  let everybody read the latter",
+                true,
             );
         }
         if let Some(user) = is_by_worker
             .then(|| cannot_read(app, path, &look, probe))
             .flatten()
         {
-            warning(
+            add(
                 format!("`{user}` may not read `{file}`, so the app cannot start"),
                 "let that user read it, or let only root write to it and to the folders above it: then systemd reads \
                  it as root",
+                false,
             );
         }
     }

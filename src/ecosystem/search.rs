@@ -11,6 +11,7 @@ use super::app::App;
 use super::diagnostic::{Diagnostic, Severity};
 use super::executable;
 use super::managers;
+use super::openers;
 use super::owner::Script;
 use super::resolve::{Account, Probe, normal, show};
 use super::way;
@@ -204,18 +205,6 @@ fn by_first_line(
     found
 }
 
-/// Directives by which a program can be run all the same: they bring it to where the user may, or let the user everywhere.
-pub(super) const OPENERS: [&str; 8] = [
-    "AmbientCapabilities",
-    "BindPaths",
-    "BindReadOnlyPaths",
-    "ExtensionDirectories",
-    "ExtensionImages",
-    "MountImages",
-    "RootDirectory",
-    "RootImage",
-];
-
 /// A path as a word of a command that can be pasted. The target of a link may have any name, and may be another user's choice.
 pub(super) fn word(path: &Path) -> String {
     let path = path.display().to_string();
@@ -262,11 +251,9 @@ pub(super) fn refuse_closed(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagn
         ),
     };
     let place = app.script_span.clone();
-    let is_opened = OPENERS.iter().any(|opener| app.assigned(opener).is_named());
-    let fault = if is_opened {
-        Diagnostic::warning(place, fault)
-    } else {
-        Diagnostic::error(place, fault)
+    let fault = match openers::doubt(app, probe) {
+        Some(doubt) => Diagnostic::warning(place, format!("{fault} {doubt}")),
+        None => Diagnostic::error(place, fault),
     };
     faults.push(fault.help(help));
 }
