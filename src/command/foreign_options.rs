@@ -244,10 +244,17 @@ pub(super) fn explain(
 /// Fills the app from the command line into an answer.
 pub(super) fn answer(answer: &str, word: &str, given: &[&str]) -> String {
     let each = |app| Units::of(app).instances_typed();
-    let behind = given.iter().skip_while(|given| **given != word).skip(1);
+    let pairs = given.iter().zip(given.iter().skip(1));
+    let behind = pairs.skip_while(|(given, _)| **given != word);
+    // A number behind an option is its value, as behind `--lines`.
+    let is_word = |before: &str, word: &str| {
+        !(word.starts_with('-') || before.starts_with('-') && word.parse::<u32>().is_ok())
+    };
     let mut text = answer.to_owned();
-    for argument in behind.filter(|argument| !argument.starts_with('-')) {
-        if is_app(argument) {
+    for (_, argument) in behind.filter(|(before, word)| is_word(before, word)) {
+        if let Some(help) = uninstall::by_number(argument, &text) {
+            text = help;
+        } else if is_app(argument) {
             text = text
                 .replace("EACH", &each(argument))
                 .replace("APP", argument);
@@ -258,10 +265,8 @@ pub(super) fn answer(answer: &str, word: &str, given: &[&str]) -> String {
         }
     }
     let of_script = |given: &&&str| !given.starts_with('-') && given.contains(['.', '/']);
-    if let Some(script) = given.iter().find(of_script) {
-        text = text.replace("SCRIPT", script);
-    }
-    text.replace("EACH", &each("APP"))
+    let script = given.iter().find(of_script).unwrap_or(&"SCRIPT");
+    text.replace("SCRIPT", script).replace("EACH", &each("APP"))
 }
 
 /// Returns whether a word can be pasted as the name of an app.

@@ -125,6 +125,21 @@ pub(super) fn one_less_of(word: &str, answer: &str) -> Option<String> {
     is_one.then(|| one_less(word, app))
 }
 
+/// Returns an answer about an app for somebody who names a process by its number, as PM2 does.
+pub(super) fn by_number(word: &str, answer: &str) -> Option<String> {
+    if word.is_empty() || !word.bytes().all(|b| b.is_ascii_digit()) || !answer.contains("APP") {
+        return None;
+    }
+    let less = if answer.contains("rsgen uninstall") {
+        ", or for one instance less `rsgen scale APP -1`"
+    } else {
+        ""
+    };
+    Some(format!(
+        "`rsgen list` shows the names that take the place of PM2's numbers: {answer}{less}"
+    ))
+}
+
 impl Uninstall {
     fn remove(&self, context: &mut Context<'_>, app: &str) -> Result<Vec<Change>, Failure> {
         if !self.dry_run {

@@ -129,7 +129,7 @@ pub(crate) fn of_targets_that_mean_nothing(machine: &mut Machine) {
         (
             "restart 1",
             "no app `1` is installed",
-            "an instance is written `web@1`",
+            "an instance is written `web@1`, all of them are `web`",
         ),
         (
             "start web@12",
