@@ -66,6 +66,8 @@ pub enum Name {
     Runs,
     /// The instance's quick deaths in a row.
     Deaths(u32),
+    /// The text of that file when it was removed: whoever compares runs has to know which death was counted.
+    Forgotten(u32),
     /// Why the instance did not become healthy at its last start.
     Unhealthy(u32),
     /// Why the instance could not be added to those that get connections, or taken from them, when that was last tried.
@@ -107,6 +109,7 @@ impl Display for Name {
             Self::Good => f.write_str("good.toml"),
             Self::Runs => f.write_str("runs"),
             Self::Deaths(number) => write!(f, "{number}.deaths"),
+            Self::Forgotten(number) => write!(f, "{number}.forgotten"),
             Self::Unhealthy(number) => write!(f, "{number}.unhealthy"),
             Self::Unbalanced(number) => write!(f, "{number}.unbalanced"),
             Self::Release(number) => write!(f, "{number}.release"),
@@ -239,10 +242,17 @@ pub fn forget_deaths(folder: &Path, number: Option<u32>) {
         None => folder.names().unwrap_or_default(),
     };
     for name in names {
-        if name.ends_with(".deaths") || name == Name::Failures.to_string() {
-            // Best effort: if the file cannot be removed, its deaths go on counting.
-            let _ = folder.remove(&name);
+        let number = name.strip_suffix(".deaths");
+        if number.is_none() && name != Name::Failures.to_string() {
+            continue;
         }
+        let known = folder.open(&name).and_then(|file| text(file, LONGEST));
+        if let (Some(number), Ok(known)) = (number, known) {
+            // Without the copy, a death may be told twice.
+            let _ = folder.put(&format!("{number}.forgotten"), &known);
+        }
+        // Best effort: if the file cannot be removed, its deaths go on counting.
+        let _ = folder.remove(&name);
     }
 }
 
