@@ -51,10 +51,9 @@ impl Jobs<'_> {
             };
             return self.unopened(exit, message, &socket);
         }
-        if let Some(state) = state.as_ref().filter(|state| state.is_unmet()) {
-            let message = format!("{verb} of {unit} failed: {}", state.why());
-            let app = parse(unit).map_or(unit, |(app, _)| app);
-            return Failure::new(exit, message).help(hint::unmet(state, app).unwrap_or_default());
+        if let Some((why, help)) = self.unmet(verb, unit, state.as_ref()) {
+            let message = format!("{verb} of {unit} failed: {why}");
+            return Failure::new(exit, message).help(help);
         }
         let why = match self.last_death(unit, state.as_ref()) {
             Some(death) => format!(" ({death})"),
@@ -74,6 +73,44 @@ impl Jobs<'_> {
         Failure::new(exit, format!("{verb} of {unit} {how}{why}"))
             .help(help)
             .help_first(self.elsewhere(unit))
+    }
+
+    /// Returns the conditions that have kept a unit down, or all instances of an app, and what to do: the journal has nothing to say of them.
+    fn unmet(&mut self, verb: Verb, unit: &str, state: Option<&Unit>) -> Option<(String, String)> {
+        let app = parse(unit).map_or(unit, |(app, _)| app);
+        let down = match state? {
+            state if state.is_unmet() => vec![state.clone()],
+            _ if verb == Verb::Stop => return None,
+            _ => self.kept_down(unit)?,
+        };
+        let mut reasons: Vec<String> = Vec::new();
+        for why in down.iter().map(Unit::why) {
+            if !reasons.contains(&why) {
+                reasons.push(why);
+            }
+        }
+        reasons.truncate(NAMED);
+        let help = hint::unmet(down.first()?, app)?;
+        Some((reasons.join("; "), help))
+    }
+
+    /// Returns the instances of the cluster unit, if each of them was kept down by a condition.
+    fn kept_down(&mut self, unit: &str) -> Option<Vec<Unit>> {
+        let Some((app, Member::Cluster)) = parse(unit) else {
+            return None;
+        };
+        let units = Units::of(app);
+        let mut briefs = self.manager.units(&units.instances()).ok()?;
+        briefs.sort_by_key(|brief| units.number(&brief.name));
+        let mut down = Vec::new();
+        for brief in briefs {
+            let instance = self.manager.unit(&brief.name).ok()?;
+            if !instance.is_unmet() {
+                return None;
+            }
+            down.push(instance);
+        }
+        Some(down)
     }
 
     /// Returns how the instances died, where the cluster unit is being started again by now. A reason that several have is told of the first,
