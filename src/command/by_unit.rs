@@ -161,7 +161,7 @@ pub(super) fn run(
 ) -> Result<JobResult, systemd::Error> {
     let cluster = Units::of(app).cluster();
     let end = Instant::now() + LONGEST;
-    let mut waiting = Waiting::begin(Instant::now());
+    let mut waiting = Waiting::begin(sink);
     let is_at_work = |unit: &Unit| unit.job.is_some() || !unit.is_gone();
     if is_at_work(unit) {
         while is_at_work(&manager.unit(&unit.name)?) && Instant::now() < end {
@@ -176,7 +176,7 @@ pub(super) fn run(
         left -= 1;
         let job = manager.queue(Verb::Restart, &unit.name)?;
         result = loop {
-            match manager.wait(&job, GLANCE) {
+            match manager.wait(&job, waiting.nap(sink, GLANCE)) {
                 Err(systemd::Error::TimedOut { .. }) if Instant::now() < end => {}
                 result => break result?,
             }

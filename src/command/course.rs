@@ -1,7 +1,5 @@
 //! Reloads in two parts: a canary that is started and kept, and what becomes of it. See [`Course`].
 
-use std::time::Instant;
-
 use clap::Args;
 
 use super::apply::Prepared;
@@ -171,7 +169,7 @@ impl Jobs<'_> {
     ) -> Result<T, Failure> {
         let end = self.manager.now() + LONGEST;
         let mut is_told = false;
-        let mut waiting = Waiting::begin(Instant::now());
+        let mut waiting = Waiting::begin(self.sink);
         loop {
             if let Some(found) = look(self)? {
                 return Ok(found);

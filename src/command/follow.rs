@@ -73,7 +73,7 @@ impl Jobs<'_> {
             let mut walk = Followed {
                 tail: Tail::new(&self.layout.state(app)),
                 last: None,
-                waiting: Waiting::begin(Instant::now()),
+                waiting: Waiting::begin(self.sink),
                 drawn: self.sink.block().map(|block| (block, Picture::new(app))),
             };
             let _note = self.wish(app, wish)?;
@@ -185,7 +185,7 @@ impl Jobs<'_> {
                 self.sink.notice(&Notice::Walked(&record));
             }
             walk.last = Some(record);
-            walk.waiting.is_interrupted(Instant::now());
+            walk.waiting.is_interrupted();
         }
     }
 

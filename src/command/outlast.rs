@@ -36,7 +36,7 @@ impl Jobs<'_> {
             return Ok(());
         };
         let by = Instant::now() + LONGEST;
-        let mut waiting = Waiting::begin(Instant::now());
+        let mut waiting = Waiting::begin(self.sink);
         let mut is_told = false;
         while self.manager.now() < end && self.is_any_busy(&known, pattern, by)? {
             if !is_told {

@@ -10,6 +10,7 @@ use super::asks;
 use super::jobs::Jobs;
 use super::ledger::{Ledger, Served};
 use super::link;
+use super::trial;
 use super::writing::Writing;
 use crate::contract::StartedWith;
 use crate::ecosystem::{App, Chosen};
@@ -43,6 +44,21 @@ pub(super) fn before(jobs: &mut Jobs<'_>, prepared: &Prepared, writing: Option<&
         }
     });
     tell(jobs, app, noted);
+}
+
+/// Notes what an app serves after a start, if it has never served before as far as is known: otherwise the next start would be looked at as
+/// a first one.
+pub(super) fn first(jobs: &mut Jobs<'_>, app: &str) {
+    if !trial::never_served(jobs.layout, app) {
+        return;
+    }
+    let Some(text) = installed(jobs.layout, app) else {
+        return;
+    };
+    // Who may not write there has no trials either.
+    if let Ok(Some(served)) = serving(jobs, app, &text) {
+        let _ = note(jobs, app, |ledger| ledger.see(served.clone()));
+    }
 }
 
 /// Notes what an app serves after a deployment.

@@ -251,7 +251,7 @@ fn outlast_walk(jobs: &mut Jobs<'_>, scaling: Scaling<'_>) -> Result<(), Failure
         scaling.app,
         "waiting for a reload that was asked for before",
     ));
-    let mut waiting = Waiting::begin(Instant::now());
+    let mut waiting = Waiting::begin(jobs.sink);
     while jobs.manager.unit(&cluster)?.active == ActiveState::Reloading && jobs.manager.now() < end
     {
         jobs.manager.pause(TICK);

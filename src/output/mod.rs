@@ -18,6 +18,7 @@ pub mod table;
 mod text;
 
 use std::io::Write;
+use std::time::Instant;
 
 use serde::Serialize;
 
@@ -73,6 +74,11 @@ pub trait Sink {
 
     /// Returns the way to ask a person; `None` where nobody is at both ends.
     fn prompt(&self) -> Option<Prompt> {
+        None
+    }
+
+    /// Returns when something was shown last, or when there was nothing yet, the command began; `None` where nobody reads along.
+    fn shown_at(&self) -> Option<Instant> {
         None
     }
 

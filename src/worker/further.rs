@@ -65,9 +65,15 @@ impl Further {
         self.bound.first().map(|bound| &bound.address)
     }
 
+    /// Returns the first address on which the program listens.
+    pub(super) fn heard(&self) -> Option<&Address> {
+        let heard = self.bound.iter().find(|bound| bound.listens);
+        heard.map(|bound| &bound.address)
+    }
+
     /// Returns whether the program listens on any of them.
     pub(super) fn any_listens(&self) -> bool {
-        self.bound.iter().any(|bound| bound.listens)
+        self.heard().is_some()
     }
 
     /// Returns when the program listened on the first of them.
@@ -175,7 +181,8 @@ mod tests {
         further.listens(9000);
         assert!(!further.any_listens());
         further.listens(8001);
-        assert!(further.any_listens() && further.since().is_some());
+        assert_eq!(further.heard(), Some(&inet(8001)));
+        assert!(further.since().is_some());
         assert_eq!(further.port(true).as_deref(), Some("8001"));
         assert_eq!(further.port(false).as_deref(), Some("8000"));
     }

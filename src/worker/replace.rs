@@ -184,12 +184,15 @@ impl<'a> Replacer<'a> {
         let open = self.slots.iter().find(|s| !s.is_served);
         let declared = open.map(|s| s.declared.address.to_string());
         let declared = declared.unwrap_or_default();
-        match self.further.first() {
+        match (self.further.heard(), self.further.first()) {
             _ if self.refusal().is_some() => "its bind was refused".to_owned(),
-            Some(address) => {
+            (Some(address), _) => {
                 further::elsewhere(open.map(|s| &s.declared.address), address, instance)
             }
-            None => format!("{NEVER_LISTENED}{declared}"),
+            (None, Some(address)) => {
+                format!("{NEVER_LISTENED}{declared}, nor on {address}, which it has bound")
+            }
+            (None, None) => format!("{NEVER_LISTENED}{declared}"),
         }
     }
 

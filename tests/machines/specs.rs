@@ -5,7 +5,7 @@ use testbed::specs;
 
 use crate::{
     asked, balance, between, crash, deploy, directives, docs, drain, edit, ends, entrance,
-    env_files, environment, exposure, faults, from_pm2, harness, hostile, init, install,
+    env_files, environment, exposure, faults, first, from_pm2, harness, hostile, init, install,
     interrupted, jobs, logs, monit, moving, newcomer, own, owner, packaged, packages, pause,
     polkit, portless, power, programs, prometheus, prune, recycle, rehearsal, release, reload,
     remote, sandbox, schedule, see, seldom, shown, sizing, state, tracing, truth, twelve, unmet,
@@ -55,6 +55,7 @@ pub(crate) fn all() -> Vec<Spec> {
         PORTLESS,
         from_pm2::SPECS,
         newcomer::SPECS,
+        first::SPECS,
         SIZING,
         TRUTH,
         unmet::SPECS,

@@ -77,6 +77,7 @@ const ROOMS_IN_TURN: &[&str] = &[
     "monit",
     "moving",
     "newcomer",
+    "first",
     "own",
     "owner",
     "packaged",

@@ -24,7 +24,7 @@ fn of_pm2(arguments: &Install, sink: &dyn Sink) -> Result<Input, Failure> {
         return Err(Failure::new(Exit::Usage, format!("`{shown}` already exists"))
             .help(format!("install it with `rsgen install {shown}`, or make it anew with `rsgen import --force {}`", file.display())));
     }
-    let draft = import::import(file, Some(&target))?;
+    let draft = import::import(file, Some(&target), sink)?;
     if !arguments.dry_run {
         draft.write(false)?;
         sink.notice(&Notice::Written(&shown));

@@ -6,7 +6,7 @@ use sd_notify::NotifyState;
 
 use super::super::refusal;
 use super::Helper;
-use crate::contract::{Handover, NEVER_LISTENED, REFUSED, Ready, SENT_ONLY, UNSENT};
+use crate::contract::{self, Handover, REFUSED, Ready, SENT_ONLY, UNSENT};
 use crate::log::say;
 
 /// How long a program that has sent `ready` and listens on some of its addresses may take for the others. Programs that
@@ -190,10 +190,7 @@ impl Helper<'_> {
         if self.said_ready.is_some() && is_elsewhere {
             // By its own word the program has done all that it is going to do.
             refusal::tell(&format!("{REFUSED}{why}"));
-        } else if is_elsewhere && self.run.ready == Ready::Listen
-            || why.starts_with(NEVER_LISTENED)
-            || why == UNSENT
-        {
+        } else if contract::is_of_a_silent_start(&why) {
             // The program may have begun to listen just now. A first install makes this start the last one.
             refusal::tell(&why);
         }

@@ -43,6 +43,24 @@ fn a_program_serves_when_it_listens_on_every_declared_address() {
 }
 
 #[test]
+fn a_program_that_binds_another_address_and_listens_nowhere_is_told_as_that() {
+    let [declared, other] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let mut replacer = Replacer::new("web", vec![passed(&declared, 940)]);
+    let (shape, number) = (socket::shape(other.as_fd()).unwrap(), inode(other.as_fd()));
+    let (declared, bound) = (declared.local_addr().unwrap(), other.local_addr().unwrap());
+    let number = number.unwrap();
+    let further = &mut replacer.further;
+    further.bound(other.as_fd(), number, Address::Inet(bound), shape);
+    assert_eq!(
+        replacer.missing(0),
+        format!("the program never listened on {declared}, nor on {bound}, which it has bound")
+    );
+    replacer.further.listens(number);
+    let told = format!("the program listens on {bound}, declared is {declared}");
+    assert!(replacer.missing(0).starts_with(&told));
+}
+
+#[test]
 fn a_program_whose_bind_was_refused_is_not_said_to_listen_elsewhere() {
     let declared = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut replacer = Replacer::new("web", vec![passed(&declared, 930)]);
