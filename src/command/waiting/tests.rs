@@ -1,4 +1,4 @@
-//! What is told while a command waits, and when.
+//! The lines that are told while a command waits.
 
 use super::*;
 use crate::command::tests::stage::{Recorder, unit};
