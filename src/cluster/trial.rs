@@ -116,10 +116,10 @@ fn why(unit: &Unit, trial: Trial) -> Option<String> {
     is_silent.then(|| format!("{how}: {UNNOTIFIED}{status}; {CURE}"))
 }
 
-/// What a program has not done that is to tell systemd itself.
+/// The words about a program that is to tell systemd itself, and has not.
 const UNNOTIFIED: &str = "the program did not send `READY=1`, see sd_notify(3)";
 
-/// What to do about that.
+/// The remedy.
 const CURE: &str = "a longer `listen_timeout` is for a program that needs more time, `ready = \"listen\"` or `\"exec\"` for one that sends \
                     nothing";
 

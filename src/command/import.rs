@@ -183,6 +183,16 @@ pub(super) struct Draft {
     owner: Option<u32>,
 }
 
+/// Returns what Node makes of a file, and tells meanwhile that it is waited for.
+fn by_node(file: &Path, sink: Option<&dyn Sink>) -> Result<String, Failure> {
+    let line = format!("waiting for Node, which reads {}", file.display());
+    node::json(file, &|| {
+        if let Some(sink) = sink {
+            sink.notice(&Notice::Remark(&line));
+        }
+    })
+}
+
 /// Imports a file. `target` is where the ecosystem file will be; `None` stands for standard output.
 pub(super) fn import(
     file: &Path,
@@ -211,15 +221,9 @@ pub(super) fn import(
     let found = opened.metadata().map_err(unreadable)?;
     let text = files::text(opened).map_err(unreadable)?;
     let is_for_node = kind == Kind::Script || kind == Kind::Json && !import::is_json(&text);
-    let wait = || {
-        // Otherwise the file itself goes where notices do.
-        if target.is_some() {
-            let line = format!("waiting for Node, which reads {shown}");
-            sink.notice(&Notice::Remark(&line));
-        }
-    };
     let text = if is_for_node {
-        node::json(file, &wait)?
+        // Where the ecosystem file is printed, it goes where notices do.
+        by_node(file, Some(sink).filter(|_| target.is_some()))?
     } else {
         text
     };

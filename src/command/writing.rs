@@ -16,7 +16,7 @@ use crate::state::{self, Lock};
 
 /// The wait after which a user is told of it.
 const SOON: Duration = Duration::from_secs(1);
-/// What is waited for.
+/// The wait, in words.
 const WHAT: &str = "another rsgen command that is writing files";
 /// The longest wait. A command holds the lock for as long as systemd takes to read its files, or to stop an app that moves.
 const PATIENCE: Duration = Duration::from_mins(10);

@@ -33,6 +33,7 @@ pub enum Severity {
 
 /// An error or a warning about a place in the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Diagnostic {
     /// How severe the fault is.
     pub severity: Severity,

@@ -3,29 +3,18 @@
 //! A unit has its job until somebody waits for the job, or until the next pause; then the job ends. The clock advances with
 //! each pause, and with each wait for a job that does not end.
 
+#[cfg(test)]
+mod moment;
+mod start;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::{ActiveState, Brief, Error, Job, JobResult, Manager, QueuedJob, Timer, Unit, Verb};
 
-/// The result of the next start of a unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
-    /// The unit becomes READY.
-    Works,
-    /// The unit exits with status 1 before READY, and systemd is about to restart it.
-    Fails,
-    /// The unit exits with status 1 before READY, and nothing starts it again.
-    GivesUp,
-    /// The unit never becomes READY: the start times out.
-    Hangs,
-    /// The unit never becomes READY, and the job does not end either.
-    Stuck,
-    /// The unit becomes READY, and exits with the next pause.
-    DiesLater,
-    /// The unit becomes READY, and the job is skipped.
-    Skips,
-}
+#[cfg(test)]
+pub use moment::instant;
+pub use start::Start;
 
 /// A systemd whose units exist only in this value.
 #[derive(Debug, Default)]
@@ -249,7 +238,7 @@ impl Fake {
     fn advance(&mut self, time: Duration) {
         self.clock += time;
         #[cfg(test)]
-        PASSED.set(PASSED.get() + time);
+        moment::pass(time);
         let (now, later) = (self.clock, std::mem::take(&mut self.later));
         for (at, unit) in later {
             if at <= now {
@@ -267,19 +256,6 @@ impl Fake {
             self.ended.insert(path.to_owned(), result);
         }
     }
-}
-
-#[cfg(test)]
-thread_local! {
-    /// The time by which the clocks of all fakes of this test have advanced.
-    static PASSED: std::cell::Cell<Duration> = const { std::cell::Cell::new(Duration::ZERO) };
-    static BEGUN: std::time::Instant = std::time::Instant::now();
-}
-
-/// The present moment for whoever waits for a fake: what a test itself takes counts for nothing.
-#[cfg(test)]
-pub fn instant() -> std::time::Instant {
-    BEGUN.with(|begun| *begun) + PASSED.get()
 }
 
 impl Manager for Fake {

@@ -89,7 +89,7 @@ fn end_of(units: &[&str], trial: Option<Trial>, end: End<'_>, served: Duration) 
 
 const FIRST: Trial = Trial {
     begun: Duration::from_secs(1),
-    valid: Duration::from_secs(300),
+    valid: Duration::from_mins(5),
     is_first: true,
     is_given: true,
     notifies: false,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::lines::run;
 use super::stage::Stage;
 
-/// As long as a command may be silent, and as it looks away in short waits.
+/// The longest silence of a command, and the time for which it looks away in short waits.
 const MOST: Duration = Duration::from_millis(2100);
 
 /// Command lines that have systemd do something, and the units that run before.
