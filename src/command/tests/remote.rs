@@ -167,7 +167,12 @@ const SCALER: &str = "rsgen-scale@web:4.service";
 #[test]
 fn a_scale_is_a_restart_of_its_unit_which_says_how_it_has_ended() {
     let done = r#"{"at":1,"done":{"changed":true,"dry_run":false,"app":"web","instances":4,"before":2,"changes":[],"started":["web@2","web@3"],"stopped":[]},"is_up":true,"failed":null}"#;
-    for line in ["rsgen scale web 4", "rsgen scale web +2"] {
+    // Nobody else asks for the unit of a number that is compared with the present one.
+    let compared = run_saying(with_scaler(), "rsgen scale web +2", Some(done));
+    let fault = compared.failure.unwrap().message;
+    let own = "anna@web1 has no unit rsgen-scale@web:4:from-2-";
+    assert!(fault.starts_with(own), "{fault}");
+    for line in ["rsgen scale web 4"] {
         let ran = run_saying(with_scaler(), line, Some(done));
         assert_eq!(ran.failure.map(|f| f.message), None, "{line}");
         let jobs = [format!("listen to {SCALER}"), format!("restart {SCALER}")];

@@ -106,8 +106,6 @@ pub(super) struct Systemd {
     pub(super) ticks: u32,
     /// Whether the waits for other jobs end before the job does as well.
     pub(super) takes_its_time: bool,
-    /// What units of rsgen-scale@.service say, one after the other.
-    pub(super) said: VecDeque<String>,
     /// The units whose failure was forgotten.
     pub(super) forgotten: Vec<String>,
     /// A unit for which systemd refuses every job.
@@ -206,7 +204,6 @@ impl Systemd {
             refuses_files: false,
             ticks: 0,
             takes_its_time: false,
-            said: VecDeque::new(),
             forgotten: Vec::new(),
             unknown: None,
             wishes: Vec::new(),
@@ -264,10 +261,6 @@ impl Manager for Systemd {
         Ok(())
     }
 
-    fn heard(&mut self) -> Option<String> {
-        self.said.pop_front()
-    }
-
     fn daemon_reload(&mut self) -> Result<(), Error> {
         self.fake.log.push("daemon-reload".into());
         if self.refuses_files {
@@ -277,13 +270,5 @@ impl Manager for Systemd {
         Ok(())
     }
 
-    fn unit(&mut self, name: &str) -> Result<Unit, Error> {
-        let mut unit = self.fake.unit(name)?;
-        if name.contains(":from-") && !self.said.is_empty() {
-            unit.load = "loaded".into();
-        }
-        Ok(unit)
-    }
-
-    as_the_fake!(units, cut_short, kill, timer, version, now, pause);
+    as_the_fake!(unit, units, cut_short, kill, timer, version, now, pause);
 }
