@@ -172,18 +172,17 @@ fn a_scale_is_a_restart_of_its_unit_which_says_how_it_has_ended() {
     let fault = compared.failure.unwrap().message;
     let own = "anna@web1 has no unit rsgen-scale@web:4:from-2-";
     assert!(fault.starts_with(own), "{fault}");
-    for line in ["rsgen scale web 4"] {
-        let ran = run_saying(with_scaler(), line, Some(done));
-        assert_eq!(ran.failure.map(|f| f.message), None, "{line}");
-        let jobs = [format!("listen to {SCALER}"), format!("restart {SCALER}")];
-        assert_eq!(ran.log, jobs, "{line}");
-        for said in [
-            "web: scaling from 2 to 4 instances",
-            "web@2: start done",
-            "web@3: start done",
-        ] {
-            assert!(ran.told.contains(said), "{said}: {}", ran.told);
-        }
+    let line = "rsgen scale web 4";
+    let ran = run_saying(with_scaler(), line, Some(done));
+    assert_eq!(ran.failure.map(|f| f.message), None, "{line}");
+    let jobs = [format!("listen to {SCALER}"), format!("restart {SCALER}")];
+    assert_eq!(ran.log, jobs, "{line}");
+    for said in [
+        "web: scaling from 2 to 4 instances",
+        "web@2: start done",
+        "web@3: start done",
+    ] {
+        assert!(ran.told.contains(said), "{said}: {}", ran.told);
     }
     let refused = r#"{"at":1,"done":null,"is_up":false,"failed":{"status":1,"message":"`web` is paused","help":"run `rsgen resume web` first"}}"#;
     let ran = run_saying(with_scaler(), "rsgen scale web 4", Some(refused));
