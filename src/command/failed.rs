@@ -7,6 +7,7 @@ use super::{hint, last_words, port_owner, status};
 use crate::output::{CANCELLED, Exit, Failure, Notice};
 use crate::systemd::{ActiveState, JobResult, Unit, Verb};
 use crate::unit::name::{Member, Units, owner, parse};
+use crate::visible::Visible;
 
 /// The largest number of reasons in a failure: each of many instances may have one of its own, such as a port.
 const NAMED: usize = 3;
@@ -36,20 +37,12 @@ impl Jobs<'_> {
             None => self.manager.unit(unit),
         };
         let state = state.ok();
-        let words = state.as_ref().map(|state| match (parse(unit), verb) {
-            (Some((app, _)), _) if needed.is_some() => {
-                last_words::of_a_socket(self.layout, app, state)
+        if let Some(state) = &state {
+            let mut words = self.words(verb, unit, needed.is_some(), state);
+            words.retain(|line| !told.iter().any(|told| told == line.as_str()));
+            for line in words {
+                self.sink.notice(&Notice::LastWord(&line));
             }
-            (Some((app, Member::Cluster)), _) if is_next(state) => {
-                last_words::of_any_run_since(self.layout, app, self.begun)
-            }
-            (_, Verb::Reload) => last_words::of_unit_since(self.layout, state, self.begun),
-            _ => last_words::of_unit(self.layout, state),
-        });
-        let mut words = words.unwrap_or_default();
-        words.retain(|line| !told.iter().any(|told| told == line.as_str()));
-        for line in words {
-            self.sink.notice(&Notice::LastWord(&line));
         }
         let exit = if result == JobResult::Timeout {
             Exit::TimedOut
@@ -124,6 +117,18 @@ impl Jobs<'_> {
             down.push(instance);
         }
         Some(down)
+    }
+
+    /// Returns the last output of a unit, or of the socket that it needs, in this state.
+    fn words(&self, verb: Verb, unit: &str, is_socket: bool, state: &Unit) -> Vec<Visible> {
+        match (parse(unit), verb) {
+            (Some((app, _)), _) if is_socket => last_words::of_a_socket(self.layout, app, state),
+            (Some((app, Member::Cluster)), _) if is_next(state) => {
+                last_words::of_any_run_since(self.layout, app, self.begun)
+            }
+            (_, Verb::Reload) => last_words::of_unit_since(self.layout, state, self.begun),
+            _ => last_words::of_unit(self.layout, state),
+        }
     }
 
     /// Returns how the instances died, where the cluster unit is being started again by now. A reason that several have is told of the first,

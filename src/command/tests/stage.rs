@@ -119,8 +119,6 @@ pub(super) struct Systemd {
     pub(super) slow: Duration,
     /// How long each job has been waited for.
     pub(super) waited: BTreeMap<String, Duration>,
-    /// What units of rsgen-scale@.service say, one after the other.
-    pub(super) said: VecDeque<String>,
     /// The units whose failure was forgotten.
     pub(super) forgotten: Vec<String>,
     /// A unit for which systemd refuses every job.
@@ -221,7 +219,6 @@ impl Systemd {
             takes_its_time: false,
             slow: Duration::ZERO,
             waited: BTreeMap::new(),
-            said: VecDeque::new(),
             forgotten: Vec::new(),
             unknown: None,
             wishes: Vec::new(),
@@ -291,10 +288,6 @@ impl Manager for Systemd {
         Ok(())
     }
 
-    fn heard(&mut self) -> Option<String> {
-        self.said.pop_front()
-    }
-
     fn daemon_reload(&mut self) -> Result<(), Error> {
         self.fake.log.push("daemon-reload".into());
         if self.refuses_files {
@@ -304,13 +297,5 @@ impl Manager for Systemd {
         Ok(())
     }
 
-    fn unit(&mut self, name: &str) -> Result<Unit, Error> {
-        let mut unit = self.fake.unit(name)?;
-        if name.contains(":from-") && !self.said.is_empty() {
-            unit.load = "loaded".into();
-        }
-        Ok(unit)
-    }
-
-    as_the_fake!(units, cut_short, kill, timer, version, now, pause);
+    as_the_fake!(unit, units, cut_short, kill, timer, version, now, pause);
 }
