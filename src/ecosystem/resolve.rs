@@ -137,7 +137,11 @@ pub fn resolve(app: &mut App, folder: &Path, probe: &dyn Probe, faults: &mut Vec
                 app.cwd_span.clone(),
                 format!("the working directory `{}` does not exist", cwd.display()),
             )
-            .help("create it, or change `cwd`"),
+            .help(if app.program.cwd.as_deref().is_some_and(is_of_a_shell) {
+                NO_SHELL
+            } else {
+                "create it, or change `cwd`"
+            }),
         );
     }
     let search = Search::new(app, &cwd, probe);
@@ -194,6 +198,13 @@ fn resolve_script(app: &mut App, search: &Search<'_>, faults: &mut Vec<Diagnosti
     Script::AtPath
 }
 
+const NO_SHELL: &str = "write the whole path: no shell replaces `~` and `$HOME` here";
+
+/// Returns whether a path begins with what a shell would replace.
+fn is_of_a_shell(path: &str) -> bool {
+    path == "~" || path.starts_with("~/") || path.starts_with('$')
+}
+
 /// The fault of a script that is not there. One written like a command is looked for in `PATH` too.
 fn absent(app: &App, path: &Path, search: &Search<'_>) -> Diagnostic {
     let script = &app.program.script;
@@ -226,6 +237,7 @@ fn absent(app: &App, path: &Path, search: &Search<'_>) -> Diagnostic {
         None if is_command => fault.help(format!(
             "install `{script}`; where a version manager has it, write the path that `command -v {script}` shows there"
         )),
+        None if is_of_a_shell(script) => fault.help(NO_SHELL),
         None => fault.help("write its path from the ecosystem file's folder, or from `cwd`"),
     }
 }
