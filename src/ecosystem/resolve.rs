@@ -230,6 +230,9 @@ fn absent(app: &App, path: &Path, search: &Search<'_>) -> Diagnostic {
         format!("the script `{}` does not exist", path.display())
     };
     let fault = Diagnostic::error(app.script_span.clone(), what);
+    if is_of_a_shell(script) {
+        return fault.help(NO_SHELL);
+    }
     let names = search.probe.names(path.parent().unwrap_or(search.cwd));
     let wanted = path.file_name().and_then(|n| n.to_str());
     match nearest(wanted.unwrap_or_default(), names.iter().map(String::as_str)) {
@@ -237,7 +240,6 @@ fn absent(app: &App, path: &Path, search: &Search<'_>) -> Diagnostic {
         None if is_command => fault.help(format!(
             "install `{script}`; where a version manager has it, write the path that `command -v {script}` shows there"
         )),
-        None if is_of_a_shell(script) => fault.help(NO_SHELL),
         None => fault.help("write its path from the ecosystem file's folder, or from `cwd`"),
     }
 }

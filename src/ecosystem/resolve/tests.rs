@@ -179,8 +179,8 @@ fn only_a_bare_name_without_an_interpreter_is_looked_for_in_the_path() {
 #[test]
 fn a_path_that_a_shell_would_complete_is_told_as_one() {
     for keys in [
-        "script = \"$HOME/server.js\"",
-        "script = \"~/server.js\"",
+        "script = \"$HOME/server\"",
+        "script = \"~/server\"",
         "script = \"x\"\ncwd = \"~/web\"",
     ] {
         let text = format!("[[apps]]\n{keys}\nlisten = 1\nuser = \"www\"");
