@@ -71,7 +71,8 @@ impl Jobs<'_> {
         let unit = Units::of(app).cluster();
         let _asked = self.ask_for_a_walk(app);
         self.sink.notice(&Notice::Reloading(app));
-        state::forget_deaths(self.layout, app, None);
+        // The walk forgets the deaths of an instance when it starts it anew: if the canary fails, why another was given up is still known.
+        state::forget_failures(self.layout, app);
         for left in (0..=ATTEMPTS).rev() {
             let mut walk = Followed {
                 tail: Tail::new(&self.layout.state(app)),

@@ -11,6 +11,7 @@ use super::accepting;
 use super::context::Context;
 use super::jobs::Jobs;
 use super::locate;
+use super::port_owner;
 use super::socket_files;
 use super::writing::Writing;
 use crate::balance::queue::Queues;
@@ -124,6 +125,11 @@ fn plan(layout: &Layout, app: &App, old: &Slots, wanted: &[String]) -> Found {
         }
     }
     let passage = old.passage(name, wanted)?;
+    if let Some(listen) = port_owner::had_by_itself(app) {
+        return Err(format!(
+            "the program has {listen} itself, and gives it up when it is stopped"
+        ));
+    }
     if app.handover == Handover::Fds && passage.to.units(name).len() > 1 {
         return Err("with `handover = \"fds\"` the program identifies its sockets by their order, which two units do not guarantee".to_owned());
     }

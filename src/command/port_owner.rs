@@ -108,6 +108,15 @@ pub(super) fn of_a_failed_socket(
     refuse_taken(&app, true, manager, &HostProbe::new(None, layout)).err()
 }
 
+/// Returns an address of an app that its instances have bound themselves, since it was not declared when they were started.
+pub(super) fn had_by_itself(app: &App) -> Option<&Listen> {
+    // The sockets of the app that are open are systemd's as well.
+    let is_own = |listen: &&Listen| matches!(owner(listen, app, &[]), Owners::Own);
+    app.listen
+        .iter()
+        .find(|listen| is_taken(listen) && is_own(listen))
+}
+
 /// Returns whether systemd would fail to bind a socket to the address. A socket file is not an obstacle, since systemd
 /// replaces it.
 fn is_taken(listen: &Listen) -> bool {

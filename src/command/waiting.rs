@@ -211,6 +211,8 @@ fn state(unit: &Unit, brief: &Brief, deaths: Option<&Deaths>) -> String {
     let state = match (unit.status_text.as_str(), brief.active) {
         // The worker sets this status to say how long it delays the program, and why.
         (words, ActiveState::Activating) if !words.is_empty() => words.to_owned(),
+        // The program has ended, by itself or not, and what remains are the commands after it.
+        (_, ActiveState::Deactivating) if brief.sub == "stop-post" => "has ended".to_owned(),
         (_, ActiveState::Deactivating) => format!("being stopped ({})", brief.sub),
         _ if brief.sub.starts_with("auto-restart") => "about to be started again".to_owned(),
         _ => unit.why(),

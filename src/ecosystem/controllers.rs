@@ -62,9 +62,10 @@ pub fn without_effect(
     without
 }
 
-/// Returns the faults of an app's limits that have no effect on this host: the controller, and the directives without effect.
+/// Returns the faults of an app's limits that have no effect on this host: the first directive without effect, the fault, and the
+/// remedy.
 #[must_use]
-pub fn faults(app: &App, probe: &dyn Probe) -> Vec<(String, &'static str)> {
+fn faults(app: &App, probe: &dyn Probe) -> Vec<(String, String, &'static str)> {
     let without = without_effect(app, |controller| probe.has_controller(controller));
     let help = if probe.is_system() {
         "see `Controllers` in cgroups(7): boot the host with the unified hierarchy, \
@@ -80,16 +81,18 @@ pub fn faults(app: &App, probe: &dyn Probe) -> Vec<(String, &'static str)> {
             quoted.join(", "),
             if directives.len() == 1 { "has" } else { "have" },
         );
-        (message, help)
+        (directives.into_iter().next().unwrap_or_default(), message, help)
     });
     told.collect()
 }
 
 pub(super) fn warn(app: &App, probe: &dyn Probe, told: &mut Vec<Diagnostic>) {
-    let faults = faults(app, probe).into_iter();
-    told.extend(
-        faults.map(|(message, help)| Diagnostic::warning(app.span.clone(), message).help(help)),
-    );
+    let warning = |(directive, message, help): (String, String, &str)| {
+        // A limit that the app has through a key of its own has no line in the table.
+        let span = app.service_spans.get(&directive).unwrap_or(&app.span);
+        Diagnostic::warning(span.clone(), message).help(help)
+    };
+    told.extend(faults(app, probe).into_iter().map(warning));
 }
 
 #[cfg(test)]

@@ -248,6 +248,10 @@ fn checked_socket_path(path: &str) -> Result<String, Fault> {
 fn not_an_address(text: &str, rest: &str) -> Fault {
     let port = rest.rsplit(':').next().and_then(|p| p.parse::<u16>().ok());
     match (rest.rsplit_once(':'), port) {
+        _ if text.contains("://") => Fault::new(
+            format!("`{text}` is a URL, not an address"),
+            "write the port alone, as in `3000`, or the address that the program binds, as in `127.0.0.1:3000`",
+        ),
         (Some(("localhost", _)), Some(port)) => Fault::new(
             format!("`{text}` is a name, not an address"),
             format!("write `127.0.0.1:{port}` or `[::1]:{port}`"),

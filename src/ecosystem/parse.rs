@@ -28,7 +28,7 @@ pub fn parse(path: &str, text: &str) -> (Vec<App>, Report) {
             "`rsgen import` converts PM2's files to an ecosystem file: an ecosystem.config.js, or a file with the extension .json or .yaml",
         ));
     } else {
-        faults.extend(errors.iter().map(syntax_fault));
+        faults.extend(errors.iter().map(|error| syntax_fault(text, error)));
     }
     // After a syntax error the rest is guesswork, and its faults would mislead.
     let apps = if faults.is_empty() {
@@ -40,12 +40,23 @@ pub fn parse(path: &str, text: &str) -> (Vec<App>, Report) {
     (apps, Report::new(path, text, faults))
 }
 
-fn syntax_fault(error: &toml::de::Error) -> Diagnostic {
+fn syntax_fault(text: &str, error: &toml::de::Error) -> Diagnostic {
+    let start = error.span().unwrap_or(0..0).start;
+    // The text from the place of the fault to the end of its line, and that before it.
+    let behind = text.get(start..).and_then(|rest| rest.lines().next());
+    let before = text.get(..start).and_then(|head| head.lines().next_back());
+    let is_after = |end: char| before.is_some_and(|before| before.trim_end().ends_with(end));
     let message = error.message().lines().collect::<Vec<_>>().join("; ");
     let help = if message == "duplicate key" {
         "it is already set above: remove one of the two"
     } else if message.starts_with("string values must be quoted") {
         "write it in quotes, as in `name = \"web\"`"
+    } else if message.starts_with("key with no value") && is_after(':') {
+        "write `=` in place of `:`, as in `name = \"web\"`"
+    } else if behind.is_some_and(|behind| behind.trim() == ",") {
+        "leave the comma out: each key has a line of its own"
+    } else if message.starts_with("invalid basic string") {
+        "a text begins and ends with `\"`, in the same line"
     } else {
         "this is not TOML; see https://toml.io for its syntax"
     };

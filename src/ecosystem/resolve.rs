@@ -137,7 +137,11 @@ pub fn resolve(app: &mut App, folder: &Path, probe: &dyn Probe, faults: &mut Vec
                 app.cwd_span.clone(),
                 format!("the working directory `{}` does not exist", cwd.display()),
             )
-            .help("create it, or change `cwd`"),
+            .help(if app.program.cwd.as_deref().is_some_and(is_of_a_shell) {
+                NO_SHELL
+            } else {
+                "create it, or change `cwd`"
+            }),
         );
     }
     let search = Search::new(app, &cwd, probe);
@@ -194,6 +198,13 @@ fn resolve_script(app: &mut App, search: &Search<'_>, faults: &mut Vec<Diagnosti
     Script::AtPath
 }
 
+const NO_SHELL: &str = "write the whole path: no shell replaces `~` and `$HOME` here";
+
+/// Returns whether a path begins with what a shell would replace.
+fn is_of_a_shell(path: &str) -> bool {
+    path == "~" || path.starts_with("~/") || path.starts_with('$')
+}
+
 /// The fault of a missing script. A script that is written like a command is looked for in `PATH` too.
 fn absent(app: &App, path: &Path, search: &Search<'_>) -> Diagnostic {
     let script = &app.program.script;
@@ -219,6 +230,9 @@ fn absent(app: &App, path: &Path, search: &Search<'_>) -> Diagnostic {
         format!("the script `{}` does not exist", path.display())
     };
     let fault = Diagnostic::error(app.script_span.clone(), what);
+    if is_of_a_shell(script) {
+        return fault.help(NO_SHELL);
+    }
     let names = search.probe.names(path.parent().unwrap_or(search.cwd));
     let wanted = path.file_name().and_then(|n| n.to_str());
     match nearest(wanted.unwrap_or_default(), names.iter().map(String::as_str)) {

@@ -293,6 +293,10 @@ fn an_address_is_answered_with_what_is_wrong_with_it() {
             "`localhost:3000` is a name, not an address; write `127.0.0.1:3000` or `[::1]:3000`",
         ),
         ("web", "`web` is not an address; write `3000`, "),
+        (
+            "http://localhost:3000",
+            "`http://localhost:3000` is a URL, not an address; write the port alone",
+        ),
         ("udp:", "`udp:` is not an address; write `3000`, "),
         (
             "10.0.0.1:http",
@@ -308,6 +312,20 @@ fn an_address_is_answered_with_what_is_wrong_with_it() {
     }
     let app = app("[[apps]]\nscript = \"x\"\nlisten = \"tcp:3000\"");
     assert_eq!(app.listen[0].to_string(), "3000");
+}
+
+#[test]
+fn what_is_nearly_toml_is_told_with_what_to_write() {
+    for (line, remedy) in [
+        ("name: \"web\"", "write `=` in place of `:`"),
+        ("name = \"web\",", "leave the comma out"),
+        ("name = \"web", "a text begins and ends with `\"`"),
+        ("name = web", "write it in quotes"),
+    ] {
+        let said = said(&format!("[[apps]]\n{line}\nscript = \"x\"\n"));
+        let is_told = said.iter().any(|fault| fault.contains(remedy));
+        assert!(is_told, "{line}: {said:?}");
+    }
 }
 
 #[test]

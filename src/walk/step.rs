@@ -297,10 +297,14 @@ impl Walk<'_> {
             let is_of_another = !cause.invocation.is_empty() && cause.invocation != unit.invocation;
             is_begun && job == Some(JobResult::Failed) && is_of_another
         };
-        let cause = self
-            .witness
-            .cause(number)
-            .filter(|cause| is_unrun || cause.why.starts_with(UNHEALTHY) || is_next_run(cause));
+        // What was noted of this very run says more than an exit status, such as which file was missing.
+        let is_noted = |cause: &Cause| {
+            let is_of_this = !cause.invocation.is_empty() && cause.invocation == unit.invocation;
+            is_of_this && !unit.is_moving() && job == Some(JobResult::Failed)
+        };
+        let cause = self.witness.cause(number).filter(|cause| {
+            is_unrun || cause.why.starts_with(UNHEALTHY) || is_next_run(cause) || is_noted(cause)
+        });
         let invocation = cause.as_ref().filter(|cause| is_next_run(cause));
         let invocation = invocation.map_or(&unit.invocation, |cause| &cause.invocation);
         // What was written was written by the run before.

@@ -308,6 +308,19 @@ fn a_command_that_has_been_silent_tells_what_it_waits_for() {
         told[0].contains("waiting for 3 s: web@0: being stopped (final)"),
         "{told:?}"
     );
+    // A program that has died at its start is not being stopped.
+    let fake = &mut stage.systemd.fake;
+    fake.set(unit(
+        "web@0.service",
+        ActiveState::Deactivating,
+        "stop-post",
+    ));
+    Waiting::begin(silent).tell(fake, &stage.sink, None, "web.service");
+    let last = stage.sink.told().pop().unwrap();
+    assert!(
+        last.ends_with("waiting for 3 s: web@0: has ended"),
+        "{last}"
+    );
 }
 
 #[test]

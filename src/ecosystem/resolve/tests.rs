@@ -177,6 +177,20 @@ fn only_a_bare_name_without_an_interpreter_is_looked_for_in_the_path() {
 }
 
 #[test]
+fn a_path_that_a_shell_would_complete_is_told_as_one() {
+    for keys in [
+        "script = \"$HOME/server\"",
+        "script = \"~/server\"",
+        "script = \"x\"\ncwd = \"~/web\"",
+    ] {
+        let text = format!("[[apps]]\n{keys}\nlisten = 1\nuser = \"www\"");
+        let (_, faults) = resolved(&text, &["/srv/web/x"]);
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert!(faults[0].contains("no shell replaces `~`"), "{faults:?}");
+    }
+}
+
+#[test]
 fn a_command_that_is_nowhere_is_not_taken_for_a_file() {
     let app = "[[apps]]\nname = \"web\"\nlisten = 1\nuser = \"www\"\n";
     let told = |lines: &str| resolved(&format!("{app}{lines}"), &["/srv/web/x"]).1;

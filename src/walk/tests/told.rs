@@ -220,6 +220,37 @@ fn of_an_instance_whose_program_was_not_started_or_is_unhealthy_the_known_cause_
     assert_eq!(why(Some(unhealthy), &ran), unhealthy);
 }
 
+/// An exit status says less than what was noted of the same run.
+#[test]
+fn of_an_instance_that_has_failed_what_was_noted_of_that_run_is_told() {
+    let unit = |invocation: &str| Unit {
+        name: "web@0.service".into(),
+        active: ActiveState::Failed,
+        result: "exit-code".into(),
+        exit_code: libc::CLD_EXITED,
+        exit_status: 1,
+        invocation: invocation.into(),
+        ..Unit::default()
+    };
+    for (invocation, job, is_told) in [
+        ("1", JobResult::Failed, true),
+        ("2", JobResult::Failed, false),
+        ("", JobResult::Failed, false),
+        ("1", JobResult::Canceled, false),
+    ] {
+        let mut fake = Fake::running(&ALL);
+        let plan = plan();
+        let mut notes = Notes {
+            cause: Some(of_run_one("a file is missing")),
+            ..Notes::default()
+        };
+        let unit = unit(invocation);
+        let failed = walk_of(&mut fake, &plan, &mut notes).failed(0, &unit, Some(job));
+        let case = format!("run {invocation}, {job}: {}", failed.why);
+        assert_eq!(failed.why == "a file is missing", is_told, "{case}");
+    }
+}
+
 fn of_run_one(why: &str) -> Cause {
     Cause {
         why: why.to_owned(),
