@@ -133,7 +133,7 @@ mod tests {
             "`/srv/app.ts` has no interpreter and is not an executable program".to_owned();
         let not_executable = "`/srv/app` is not executable".to_owned();
         let not_built =
-            "`/srv/main.go` has no interpreter, and cannot be executed itself".to_owned();
+            "`/srv/main.go` has no interpreter and is not an executable program".to_owned();
         for (script, is_executable, names_interpreter, told) in [
             ("app.ts", true, true, None),
             ("app.ts", true, false, Some(&no_interpreter)),
