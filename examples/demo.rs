@@ -107,7 +107,7 @@ impl Demo {
         let report = self.count(load);
         let old = report.with("version 2");
         println!(
-            "    {old} of version 2: the reload failed and said so, what served goes on serving"
+            "    {old} of version 2: the reload failed and said so, every instance keeps serving"
         );
         self.expect(old == report.ok, "something else than version 2 answered");
         self.rsgen("list", 0);

@@ -297,7 +297,7 @@ fn several_instances_of_a_program_with_socket_io_are_warned_of() {
         let output = folder.rsgen(&["import", "pm2.json"]);
         assert!(output.status.success(), "{}", stderr(&output));
         let said = stderr(&output);
-        let line = "warning: `chat` uses socket.io, whose clients begin with polling";
+        let line = "warning: `chat` uses socket.io, and its clients begin with polling";
         assert_eq!(said.contains(line), is_told, "{said}");
         assert_eq!(said.contains("write `instances = 1`"), is_told, "{said}");
     }

@@ -1,12 +1,12 @@
 // NODE_OPTIONS loads this script into Node programs, to let their keep-alive connections end when the
 // instance drains. Until then it only watches a folder, and servers that begin to listen: nothing of
 // Node is replaced, and no request passes through this script.
-// The syntax is that of Node 8: a program that old must start, even where the drain does nothing for it.
+// The syntax is that of Node 8: a program that old must start, even if the drain does nothing for it.
 'use strict';
 
 const { basename, dirname } = require('path');
 
-/** A built-in module; an empty object where this Node is too old to have it. */
+/** A built-in module; an empty object if this Node is too old to have it. */
 function builtin(name) {
   try {
     return require(name);

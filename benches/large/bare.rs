@@ -1,5 +1,5 @@
-//! The questions of `rsgen list` to systemd, from a client that computes nothing meanwhile: what PID 1 and the bus take for them is the
-//! least that such a list can take.
+//! The queries of `rsgen list` to systemd, from a client that computes nothing else: the time of PID 1 and
+//! the bus for these queries is the lower bound for such a list.
 
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
@@ -10,7 +10,7 @@ use zbus::Message;
 
 const BUS: &str = "/run/dbus/system_bus_socket";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
-/// What is asked about each instance that is up.
+/// The properties that are queried of each instance that is up.
 const PROPERTIES: [(&str, &str); 3] = [
     (
         "org.freedesktop.systemd1.Unit",
@@ -19,14 +19,14 @@ const PROPERTIES: [(&str, &str); 3] = [
     ("org.freedesktop.systemd1.Service", "MainPID"),
     ("org.freedesktop.systemd1.Service", "NRestarts"),
 ];
-/// How many questions wait for their answers at the same time. dbus-daemon(1) refuses more than 128.
+/// How many queries wait for their answers at the same time. dbus-daemon(1) refuses more than 128.
 const AT_ONCE: usize = 64;
 /// The fixed part of the header of a message, and the types of the answers among them.
 const HEADER: usize = 16;
 const ANSWER: u8 = 2;
 const ERROR: u8 = 3;
 
-/// How long it takes to connect, to list the units that match these globs, and to ask for a few properties of each of these services.
+/// Measures the time to connect, to list the units that match these globs, and to get a few properties of each of these services.
 ///
 /// # Errors
 /// The errors of the socket, and when systemd or the bus refuses.
@@ -102,7 +102,7 @@ impl Client {
         Ok(client)
     }
 
-    /// Asks, and reads all answers.
+    /// Sends the queries, and reads all answers.
     fn ask(&mut self, questions: &[Message]) -> io::Result<()> {
         let (mut asked, mut answered) = (0, 0);
         while answered < questions.len() {

@@ -1,6 +1,6 @@
-//! Measures a host with much on it: an app of 64 instances, and 200 apps of 4. `make large` fails where a reload loses a request;
-//! the times are for people, beside those of systemctl(1). `cargo bench --bench large -- 20` has so many apps, and with the word
-//! `looks` it reloads nothing. With `bare` it is the client of the module of that name, for a machine.
+//! Measures a host with many instances: an app of 64 instances, and 200 apps of 4. `make large` fails if a reload loses a
+//! request; the times are for people, beside those of systemctl(1). `cargo bench --bench large -- 20` uses 20 apps, and with the
+//! word `looks` it reloads nothing. With `bare` the program is the client of the module of that name, for use in a machine.
 
 #![expect(clippy::print_stdout, reason = "a benchmark reports")]
 
@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 use testbed::{Load, Machine, PowerLoss, Release, Traffic, wait_until};
 
 const INSTANCES: u32 = 64;
-/// The number of apps where no other is given.
+/// The default number of apps.
 const APPS: u16 = 200;
-/// So many apps are installed by one command, which may not take longer than commands do.
+/// The number of apps that one command installs, so that it does not exceed the time limit of commands.
 const AT_ONCE: u16 = 20;
 /// The port of the big app, and the first of the others.
 const PORT: u16 = 3000;
 const PORTS: u16 = 20000;
-/// So many of the apps get load while all are reloaded.
+/// The number of apps that get load while all are reloaded.
 const LOADED: u16 = 4;
 const CLIENTS: usize = 4;
 const ROUNDS: usize = 7;
@@ -107,7 +107,7 @@ fn numbered(app: &str, instances: u32) -> Vec<String> {
     (0..instances).map(service).collect()
 }
 
-/// Prints how long systemd takes for the questions of `rsgen list` alone.
+/// Prints how long systemd takes for the queries of `rsgen list` alone.
 fn bare(words: &[String]) -> ExitCode {
     let services = words.get(1..).unwrap_or_default();
     let services: Vec<String> = services
@@ -126,8 +126,8 @@ fn bare(words: &[String]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Prints how long commands take that look at everything, beside systemctl(1): a list of units is one question for it, and
-/// what `rsgen list` shows of the instances is what `systemctl show` asks for. The questions of `rsgen list` alone take a part of that.
+/// Prints the times of commands that look at everything, beside those of systemctl(1): a list of units is one query for it, and `systemctl
+/// show` gets the properties of the instances that `rsgen list` shows. The queries of `rsgen list` alone take a part of that time.
 fn looks(machine: &Machine, (units, services): (&str, &[String]), what: &str) {
     let properties = "ActiveEnterTimestampMonotonic,MainPID,NRestarts,MemoryCurrent,CPUUsageNSec";
     let commands = [

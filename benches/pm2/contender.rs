@@ -7,8 +7,8 @@ use std::time::Duration;
 use testbed::load::Report;
 use testbed::{Load, Machine, Traffic, nap, wait_until};
 
-/// A server that does not start while there is a file /srv/bench/broken. A request for `/20` takes 20 ms. SIGUSR2 blocks the event loop for half
-/// of the time.
+/// A server that does not start while the file /srv/bench/broken exists. A request for `/20` takes 20 ms.
+/// SIGUSR2 blocks the event loop for half of the time.
 pub(crate) const SERVER: &str = "\
 if (require('fs').existsSync('/srv/bench/broken')) process.exit(1);
 const http = require('http');
@@ -91,7 +91,7 @@ impl Contender {
         }
     }
 
-    /// Clusters whose reloads do not wait for `settle`, as those of PM2: one by one, and all at once.
+    /// Clusters with reloads that do not wait for `settle`, like those of PM2: one by one, and all at once.
     pub(crate) fn without_settle(port: u16, instances: usize) -> [Self; 2] {
         let new = |pace, port, keys| Self {
             keys,

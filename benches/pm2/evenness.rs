@@ -9,8 +9,8 @@ use crate::contender::Contender;
 use crate::table::{Row, print};
 use crate::{CLIENTS, ROUND};
 
-/// Measures the share of each instance of the requests, where each has a connection of its own, and of kept connections
-/// before and after a reload.
+/// Measures the share of each instance of the requests, if each has a connection of its own, and of kept
+/// connections before and after a reload.
 pub(crate) fn measure(machine: &Machine, contenders: &[Contender]) {
     let clusters = contenders.iter().filter(|c| c.instances > 1);
     let rows = clusters.map(|contender| {

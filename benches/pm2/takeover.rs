@@ -1,4 +1,5 @@
-//! The move of an app from PM2, under load, in the order of docs/from-pm2.md and in another: what is lost, and how long nobody answers.
+//! The move of an app from PM2, under load, in the order of docs/from-pm2.md and in another: the lost requests, and the longest time without an
+//! answer.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ const HANGS: Duration = Duration::from_secs(5);
 /// The values of `exec_mode`, with the number of instances.
 const MODES: [(&str, usize); 2] = [("cluster", 2), ("fork", 1)];
 
-/// The two orders, as shell scripts; `pm2` is PM2 as the user who has started the app.
+/// The two orders, as shell scripts; `pm2` runs PM2 as the user who has started the app.
 const WAYS: [(&str, &str); 2] = [
     (
         "delete, install, save",
@@ -32,7 +33,7 @@ const WAYS: [(&str, &str); 2] = [
     ),
 ];
 
-/// Runs PM2 as www-data, in whose name a daemon goes on.
+/// Runs PM2 as www-data; its daemon keeps running as that user.
 const PM2: &str = "#!/bin/sh\n\
     exec setpriv --reuid=www-data --regid=www-data --clear-groups env PM2_HOME=/srv/move/.pm2 \
     node /srv/bench/node_modules/pm2/bin/pm2 \"$@\"\n";
@@ -44,7 +45,7 @@ struct Moved {
     took: Duration,
 }
 
-/// Moves an app again and again, and prints what that costs.
+/// Moves an app repeatedly, and prints the losses.
 pub(crate) fn measure(machine: &Machine) {
     machine.write("/srv/move/server.js", SERVER);
     machine.write("/usr/local/bin/pm2", PM2);

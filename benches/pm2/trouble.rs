@@ -1,4 +1,4 @@
-//! One of four instances is in trouble: what clients notice.
+//! The effect on clients when one of four instances is in trouble.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::contender::Contender;
 use crate::table::{Row, print};
 use crate::{CLIENTS, ROUND};
 
-/// Each trouble: its name, the command that begins it with `PID` in place of the process, and the command that ends it.
+/// Each trouble: its name, the command that begins it, with `PID` for the process, and the command that ends it.
 const TROUBLES: [(&str, &str, &str); 4] = [
     ("killed", "kill -KILL PID", "true"),
     (
@@ -41,7 +41,7 @@ pub(crate) fn measure(machine: &Machine, contenders: &[Contender]) {
                     .cell(format!("{:.1} ms", report.p99_ms))
                     .cell(format!("{:.0} ms", report.max_ms)),
             );
-            // Another process takes the place of the one that is in trouble.
+            // Another process replaces the one that is in trouble.
             contender.reload(machine);
         }
     }
@@ -56,7 +56,7 @@ fn under(machine: &Machine, contender: &Contender, begin: &str, end: &str) -> Re
         .keys()
         .find_map(|body| body.strip_prefix("pid "));
     let pid = first.unwrap_or_default().to_owned();
-    // Processors that are not all busy: a queue behind the load would hide what the trouble does.
+    // The processors are not all busy: a queue caused by the load would hide the effect of the trouble.
     let traffic = contender.traffic(CLIENTS, false);
     let load = Load::start(machine, &traffic.pause(Duration::from_millis(10)));
     load.wait_answered(100);

@@ -1,5 +1,5 @@
-//! Reads where members of the kernel's structures are, from the description that the kernel gives of itself, see
-//! "BPF Type Format" in the kernel's documentation. Pure.
+//! Finds the offsets of members in the kernel's structures, from the kernel's description of itself, see "BPF
+//! Type Format" in the kernel's documentation. Pure.
 //!
 //! No length, offset or type number in the description is trusted: a lookup ends after a bounded number of steps, with an
 //! offset or with nothing.
@@ -23,7 +23,7 @@ const DEPTH: u32 = 8;
 pub struct Btf<'a> {
     types: &'a [u8],
     strings: &'a [u8],
-    /// Where each type begins; the first has the number 1.
+    /// The offset at which each type begins; the first has the number 1.
     places: Vec<usize>,
 }
 
@@ -159,7 +159,7 @@ fn behind(types: &[u8], place: usize) -> Option<usize> {
         STRUCT | UNION | 15 | 19 => count * 12,
         // Enumerations and prototypes of functions.
         6 | 13 => count * 8,
-        // A kind that is newer than this may be of any length.
+        // A newer kind may be of any length.
         20.. => return None,
         _ => 0,
     })
@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn a_type_that_refers_to_itself_is_not_followed_for_ever() {
         let mut bytes = sample();
-        // The qualifier, behind the header and nine words, is one of itself.
+        // The qualifier, after the header and nine words, qualifies itself.
         let at = 24 + 9 * 4 + 8;
         bytes[at..at + 4].copy_from_slice(&2_u32.to_ne_bytes());
         assert_eq!(Btf::read(&bytes).unwrap().offset("outer", &["deep"]), None);

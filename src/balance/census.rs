@@ -8,7 +8,7 @@ use super::connections;
 /// A listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listener {
-    /// The control group that the listener was opened in; 0 where the kernel does not tell.
+    /// The control group that the listener was opened in; 0 if the kernel does not report it.
     pub group: u64,
     /// The port.
     pub port: u16,
@@ -107,7 +107,7 @@ mod tests {
         );
     }
 
-    /// A listener at which one connection may wait, and one more as Linux counts.
+    /// A listener with a backlog of one, in which Linux allows two connections to wait.
     fn socket2() -> TcpListener {
         use nix::sys::socket::{
             AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, listen, socket,

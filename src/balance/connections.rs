@@ -1,7 +1,7 @@
 //! How many connections each instance has, and how many wait at its listener, see `sock_diag(7)`.
 //!
-//! An accepted connection keeps the control group of its listener, and systemd makes the listeners of different instances in
-//! different groups. So the connections of an instance are told from the others' without a look at its processes.
+//! An accepted connection keeps the control group of its listener, and systemd makes the listeners of different
+//! instances in different groups. So the connections of an instance are distinguished without a look at its processes.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -145,16 +145,16 @@ pub(super) fn all(ports: &BTreeSet<u16>) -> io::Result<Vec<Found>> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) group: u64,
-    /// 0 for a connection that nobody has accepted.
+    /// 0 for a connection that has not been accepted.
     pub(super) inode: u64,
     /// The bytes that were not read yet, or the connections that wait at a listener.
     pub(super) unread: u32,
     /// The own port.
     pub(super) port: u16,
     pub(super) is_listener: bool,
-    /// How many connections a listener has dropped, where the kernel tells.
+    /// How many connections a listener has dropped, if the kernel reports it.
     pub(super) drops: Option<u32>,
-    /// The other end, as [`answers::other_end`] tells it.
+    /// The other end, as [`answers::other_end`] returns it.
     pub(super) from: SocketAddrV4,
     /// A number that no other socket has.
     pub(super) cookie: u64,

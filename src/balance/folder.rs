@@ -1,4 +1,4 @@
-//! Where the maps and the selectors of all apps are kept, and the lock under which they are changed.
+//! The folder of the maps and selectors of all apps, and the lock under which they are changed.
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
@@ -14,8 +14,8 @@ use crate::sys::bpf;
 /// `BPF_FS_MAGIC`, see statfs(2).
 const BPF: FsType = FsType(0xcafe_4a11);
 
-/// The folder below `/run/rsgen`, which only root may enter; as long as this value lives, no other process changes what is in
-/// it.
+/// The folder below `/run/rsgen`, which only root may enter; as long as this value lives, no other process
+/// changes its content.
 pub(super) struct Folder {
     place: PathBuf,
     _lock: Flock<File>,
@@ -25,7 +25,7 @@ impl Folder {
     /// Waits for the lock. `run` is `/run/rsgen`; no app has a name with a colon.
     ///
     /// # Errors
-    /// The errors of the file system, and `PermissionDenied` for a folder that is not root's.
+    /// The errors of the file system, and `PermissionDenied` for a folder that root does not own.
     pub(super) fn take(run: &Path) -> io::Result<Self> {
         make(run, 0o755)?;
         let place = run.join(":balance");

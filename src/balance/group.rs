@@ -1,7 +1,7 @@
-//! The group of listeners at one address: which instance has which, which are on, and the selector that goes by these.
+//! The group of listeners at one address: the listener of each instance, the instances that are on, and the selector that uses them.
 //!
-//! A group is kept in files below a folder, so that it outlives the commands that change it. Whatever is missing or of
-//! another version is made anew by the next instance that joins.
+//! A group is kept in files below a folder, so that it outlives the commands that change it. The next
+//! instance that joins recreates every part that is missing or of another version.
 
 use std::fs;
 use std::io;
@@ -24,28 +24,29 @@ const MOST: u32 = 2048;
 const SELECTOR: &str = "selector-3";
 /// The file of the selector that goes by the client's address.
 const BY_SOURCE: &str = "selector-3-source";
-/// How long a connection waits at an instance until that counts as stuck, in nanoseconds.
+/// How long a connection waits at an instance until the instance counts as stuck, in nanoseconds.
 const PATIENCE: u32 = 10_000_000;
-/// How long the kernel may take to give up maps that nobody uses any more.
+/// How long the kernel may take to release maps that are no longer used.
 const LONGEST: Duration = Duration::from_secs(5);
 
 /// The file of the table by which a client's address chooses.
 const HOMES: &str = "homes";
-/// The file of what was seen of the queues, and that of selectors of older versions.
+/// The file of the observed queues, and that of selectors of older versions.
 const SEEN: &str = "queues";
 const SEEN_BEFORE: &str = "seen";
-/// The file that says who may reach an instance that is off.
+/// The file of the doors, which decide who may reach an instance that is off.
 const DOORS: &str = "doors";
 /// A door that only reserved ports pass, see `DOORS` in `selector.c`.
 const GUARDED: u32 = 1;
 const OPEN: u32 = 2;
-/// The file of the plan, which says who gets the next connections.
+/// The file of the plan, which lists the instances that get the next connections.
 const PLAN: &str = "plan";
-/// How long a newcomer that is behind the others is given new connections first. Later on, the numbers may be other ones.
+/// How long an instance that has just been turned on gets new connections first, if it has fewer than the others. Later on, the numbers may have
+/// changed.
 const CATCH_UP: Duration = Duration::from_secs(5);
-/// How long the connections of an instance that is off are expected to come back. Its end, if it comes earlier, ends that, too.
+/// How long the connections of an instance that is off are expected to come back, unless the instance ends earlier.
 const COME_BACK: Duration = Duration::from_mins(1);
-/// Marks an instance that is there for the time of a reload alone, see `EXTRA` in `selector.c`.
+/// Marks an instance that exists only during a reload, see `EXTRA` in `selector.c`.
 const EXTRA: u32 = 1 << 31;
 
 /// The numbers in the map `turn`, see `selector.c`.
@@ -57,7 +58,7 @@ mod turn {
     pub(super) const LENGTH: u32 = 5;
 }
 
-/// The map that is kept at a path, or a new one for a group that an older version has made.
+/// The map that is kept at a path, or a new one for a group created by an older version.
 fn open_or_create<const VALUE: usize>(path: &Path, entries: u32) -> io::Result<Map<VALUE>> {
     match Map::open(path, entries) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -93,7 +94,7 @@ impl Group {
     /// The group that is kept in a folder.
     ///
     /// # Errors
-    /// `NotFound` and `InvalidData` where there is none that could be used.
+    /// `NotFound` and `InvalidData` if there is no usable one.
     pub(super) fn open(folder: &Path) -> io::Result<Self> {
         Ok(Self {
             sockets: Map::open(&folder.join("sockets"), MOST)?,
@@ -108,7 +109,7 @@ impl Group {
         })
     }
 
-    /// A group without members, which nothing keeps.
+    /// A group without members, which is not kept in files.
     ///
     /// # Errors
     /// The errors of bpf(2).
@@ -156,7 +157,7 @@ impl Group {
         Ok(group)
     }
 
-    /// Adds the listener of an instance to the group in a folder, which is made if need be. The instance is off.
+    /// Adds the listener of an instance to the group in a folder, which is created if necessary. The instance is off.
     ///
     /// # Errors
     /// The errors of bpf(2) and of the file system.
@@ -174,14 +175,14 @@ impl Group {
         if by_source {
             group.find_homes()?;
         }
-        // At each join, because whoever has the listener can attach another selector, or detach this one.
+        // At each join, because every program with the listener can attach another selector, or detach this one.
         bpf::attach(listener, group.selector(by_source)?.as_fd())?;
         group.put(instance, listener)?;
         group.places.set(instance, &Place::of(listener)?.bytes())
     }
 
-    /// Puts a listener into the map of listeners. As long as a selector lives that was attached before, the listener may be
-    /// in the map of that one, and it can be in one map only.
+    /// Puts a listener into the map of listeners. As long as the previous selector lives, the listener may be
+    /// in its map, and it can be in only one map.
     fn put(&self, instance: u32, listener: BorrowedFd<'_>) -> io::Result<()> {
         let own = bpf::cookie(listener)?;
         if self.sockets.value(instance).is_ok_and(|found| found == own) {
@@ -199,7 +200,7 @@ impl Group {
         }
     }
 
-    /// The selector of this version, and no other is kept.
+    /// The selector of this version; no other is kept.
     fn selector(&self, by_source: bool) -> io::Result<OwnedFd> {
         let file = if by_source { BY_SOURCE } else { SELECTOR };
         let path = self.folder.join(file);
@@ -217,13 +218,19 @@ impl Group {
         Ok(selector)
     }
 
-    /// Loads a selector, and tells whether it sees which instances are stuck.
+    /// Loads a selector, and returns whether it can detect stuck instances.
     ///
     /// # Errors
     /// The errors of bpf(2).
     pub(super) fn load(&self, by_source: bool) -> io::Result<(OwnedFd, bool)> {
         let description = fs::read(btf::FILE).unwrap_or_default();
         let offsets = Btf::read(&description).and_then(|btf| Offsets::of(&btf));
+        let selector = self.load_with(offsets, by_source)?;
+        Ok((selector, offsets.is_some()))
+    }
+
+    /// Loads a selector for a kernel that has its structures there, or that does not describe itself.
+    fn load_with(&self, offsets: Option<Offsets>, by_source: bool) -> io::Result<OwnedFd> {
         let maps = [
             self.sockets.as_fd(),
             self.on.as_fd(),
@@ -237,11 +244,11 @@ impl Group {
         let selector = bpf::load(&code, "rsgen_selector")?;
         let patience = offsets.map_or(0, |_| PATIENCE);
         self.set(turn::PATIENCE, patience)?;
-        Ok((selector, offsets.is_some()))
+        Ok(selector)
     }
 
-    /// Lets an instance have connections, and first as many as it is behind the others. One that is extra gets none where
-    /// the client's address chooses, unless it is the only one.
+    /// Lets an instance have connections, beginning with as many as it lacks compared with the others. An
+    /// extra instance gets none if the client's address chooses, unless it is the only one.
     ///
     /// # Errors
     /// The errors of bpf(2).
@@ -263,7 +270,7 @@ impl Group {
         self.expect(&Plan::level(&shares, behind), instance, CATCH_UP)
     }
 
-    /// Keeps new connections from an instance. Those that it has will come back when it ends, first to those that have least.
+    /// Keeps new connections from an instance. Its clients will reconnect when it ends, first to the instances with the fewest connections.
     ///
     /// # Errors
     /// The errors of bpf(2).
@@ -276,7 +283,7 @@ impl Group {
             return Ok(());
         };
         let last = u32::try_from(on.len()).unwrap_or(MOST).saturating_sub(1);
-        // The last one takes the place before its own is given up: at no moment is there a gap.
+        // The last one takes over this index before its own is removed, so that there is never a gap.
         if let Some(moved) = on.last() {
             self.on
                 .set(u32::try_from(at).unwrap_or(0), &moved.to_ne_bytes())?;
@@ -289,7 +296,7 @@ impl Group {
         self.expect(&Plan::level(&shares, comes_back), instance, COME_BACK)
     }
 
-    /// Says who gets the next connections, because an instance has come on or gone off.
+    /// Sets which instances get the next connections, because one was turned on or off.
     fn expect(&self, plan: &Plan, instance: u32, time: Duration) -> io::Result<()> {
         self.set(turn::CREDIT, 0)?;
         let until = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC)?) + time;
@@ -333,7 +340,7 @@ impl Group {
         self.place(instance)?.map_or(Ok(0), Place::waiting)
     }
 
-    /// The connections of an instance, and those of others. Nothing where the kernel does not tell.
+    /// The connections of an instance, and those of the others; empty if the kernel does not report them.
     fn shares(&self, instance: u32, others: &[u32]) -> io::Result<(Option<Share>, Vec<Share>)> {
         let Some(own) = self.place(instance)? else {
             return Ok((None, Vec::new()));

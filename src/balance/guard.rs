@@ -1,7 +1,7 @@
-//! Whether an instance that is off can be kept from others than root.
+//! Whether an instance that is off can be protected from users other than root.
 //!
-//! The guard lets only connections from ports below 1024 in, and `health` has such a port by a capability. systemd starts
-//! the command of `health` with its own capabilities, and in a container it may lack that one: `health` could reach no instance then.
+//! The guard accepts only connections from ports below 1024, and `health` has such a port by a capability. systemd starts the command
+//! of `health` with its own capabilities, and in a container it may lack that one: then `health` could not reach any instance.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ pub(super) fn is_possible() -> bool {
     has_ports(&status)
 }
 
-/// Whether whoever has this `status` can give away the capability. If it is not known, the guard stays.
+/// Whether a process with this `status` can pass on the capability. If that is unknown, the guard stays.
 fn has_ports(status: &str) -> bool {
     let bounding =
         procfs::field(status, "CapBnd:").and_then(|set| u64::from_str_radix(set, 16).ok());

@@ -1,11 +1,11 @@
-//! Which instance the client's address chooses. Pure.
+//! Computes which instance a client's address chooses. Pure.
 //!
-//! Each instance that is on has a rank in each bucket, into which the selector sorts the addresses, and the highest wins. So the
-//! clients of an instance that goes off are spread over the others, which keep their own, and all of them come back with it.
-//! This is rendezvous hashing. The selector reads a table of the winners, because a loop over all instances would be too long for
-//! the kernel's verifier.
+//! The selector sorts the addresses into buckets; each instance that is on has a rank in each bucket, and the
+//! highest wins. So the clients of an instance that is turned off are spread over the others, which keep their own
+//! clients, and all of them return when it is on again. This is rendezvous hashing. The selector reads a table of
+//! the winners, because a loop over all instances would be too long for the kernel's verifier.
 
-/// See `selector.c`.
+/// The number of buckets, as in `selector.c`.
 const BUCKETS: u32 = 4096;
 /// The length of a table in bytes: a number of an instance in two bytes for each bucket.
 pub(super) const LENGTH: usize = 8192;
@@ -14,7 +14,7 @@ pub(super) const LENGTH: usize = 8192;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Candidate {
     pub(super) instance: u32,
-    /// Whether it is there for the time of a reload alone. No address chooses it while others are on.
+    /// Whether it exists only during a reload. No address chooses it while others are on.
     pub(super) is_extra: bool,
 }
 

@@ -1,9 +1,9 @@
 //! `balance = "even"` and `"source"`: every instance has a listener of its own, and a selector in the kernel gives each new
 //! connection to one of them. See docs/balance.md.
 //!
-//! `rsgen-worker balance …` runs as root: `join` in a unit of its own, which is passed the listener by systemd; `on` and `off`
-//! as commands of the instance. No command looks at the app, its processes or its descriptors, and each gives up every right
-//! but that to use bpf(2) before it changes a map.
+//! `rsgen-worker balance …` runs as root: `join` in a unit of its own, to which systemd passes the listener;
+//! `on` and `off` as commands of the instance. No command looks at the app, its processes or its descriptors,
+//! and each gives up every right except the use of bpf(2) before it changes a map.
 
 pub mod btf;
 pub mod census;
@@ -36,9 +36,9 @@ use group::{Door, Group};
 
 /// The pause between two looks at a queue.
 const LOOK: Duration = Duration::from_millis(10);
-/// The bound on the wait for a queue. Whatever is left is answered by the instance's successor, which has the same listener.
+/// The bound on the wait for a queue. The remaining connections are answered by the instance's successor, which has the same listener.
 const LONGEST: Duration = Duration::from_secs(1);
-/// The oldest kernel whose selector is asked where the connections of a listener go that is being closed.
+/// The oldest kernel in which the selector chooses where the connections of a closing listener go.
 const OLDEST: (u32, u32) = (5, 14);
 /// The exit status for a command line that no unit has.
 const USAGE: u8 = 2;
@@ -66,10 +66,10 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
     }
 }
 
-/// Leaves the reason of a failure for `rsgen list`. For [`Act::Join`], systemd keeps that the unit has failed.
+/// Stores the reason of a failure for `rsgen list`. For [`Act::Join`], systemd itself records that the unit has failed.
 fn note(balance: &Balance, why: Option<&String>) {
     let file = Entry::new(&balance.state, Name::Unbalanced(balance.instance));
-    // Usually there is no such file. Where it cannot be written, the journal alone has the reason.
+    // Usually there is no such file. If it cannot be written, only the journal has the reason.
     let _ = match why {
         Some(why) => file.write(why),
         None => file.remove(),
@@ -85,7 +85,7 @@ fn run(balance: &Balance) -> io::Result<()> {
         }
         Act::On => {
             begin::as_root();
-            // A connection that came to it now would wait until it has ended.
+            // A new connection to it would wait until the instance has ended.
             if stopping::has_begun(&balance.app, balance.instance) {
                 return Ok(());
             }
@@ -111,7 +111,7 @@ fn join(balance: &Balance, run: &Path) -> io::Result<()> {
     let listeners: Vec<RawFd> = (0..passed.len())
         .filter_map(|index| passed.take_raw_fd(index).ok().flatten())
         .collect();
-    // The listener was closed meanwhile, or could not be opened. The instance, which needs the listener, tells.
+    // The listener was closed meanwhile, or could not be opened. The instance, which needs the listener, reports this.
     if listeners.is_empty() {
         return Ok(());
     }
@@ -132,14 +132,14 @@ fn join(balance: &Balance, run: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the instance is kept from ordinary users of this host while it is off; tells where that cannot be.
+/// Whether the instance is protected from ordinary users of this host while it is off; logs a line if that is impossible.
 fn is_guarded(balance: &Balance) -> bool {
     let is_wanted = balance.guarded == Some(true);
     if is_wanted && !guard::is_possible() {
         let Balance { app, instance, .. } = balance;
         let text = format!(
-            "balance: the system manager has no CAP_NET_BIND_SERVICE, so `health` asks {app}@{instance} from an ordinary port, and \
-             until the instance is on, any user of this host can reach it by its address as well"
+            "balance: the system manager has no CAP_NET_BIND_SERVICE, so `health` checks {app}@{instance} from an ordinary port; \
+             until the instance is on, any user of this host can also connect to its address"
         );
         say(5, &text);
         return false;
@@ -190,7 +190,7 @@ fn places(app: &Path) -> io::Result<Vec<PathBuf>> {
     }
 }
 
-/// Waits until the program has accepted what came before the instance was off.
+/// Waits until the program has accepted the connections from before the instance was off.
 fn outwait(groups: &[Group], instance: u32) -> io::Result<()> {
     let end = Instant::now() + LONGEST;
     let mut empty = 0;
@@ -232,7 +232,7 @@ fn told(balance: &Balance, error: &io::Error) -> String {
         act, app, instance, ..
     } = balance;
     let cost = match act {
-        Act::Join => "the kernel chooses among the listeners without regard to load",
+        Act::Join => "the kernel picks a listener regardless of load",
         Act::On => {
             "it gets no connections while other instances are on; `rsgen reload` tries again"
         }
@@ -241,18 +241,18 @@ fn told(balance: &Balance, error: &io::Error) -> String {
     format!("{app}@{instance} cannot {act}: {error}; {cost}")
 }
 
-/// Whether this kernel, and the rights of this process, suffice for a selector, or for one that goes by the client's address:
-/// `true` when it also sees which instances are stuck. Nothing is kept of the try.
+/// Whether this kernel, and the rights of this process, suffice for a selector, or for one that uses the
+/// client's address: `true` if it can also detect stuck instances. The attempt leaves nothing behind.
 ///
 /// # Errors
-/// Why they do not.
+/// The reason why they do not.
 pub fn probe(by_source: bool) -> io::Result<bool> {
     refuse_old_kernel()?;
     let (_, sees_stuck) = Group::new(Path::new(""))?.load(by_source)?;
     Ok(sees_stuck)
 }
 
-/// Removes what is kept of an app; `run` is `/run/rsgen`.
+/// Removes the files of an app; `run` is `/run/rsgen`.
 ///
 /// # Errors
 /// The errors of the file system.

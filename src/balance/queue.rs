@@ -45,7 +45,7 @@ impl Queues {
         let mut queues = Self::default();
         for port in ports {
             let (_, connections) = connections::at(*port)?;
-            // Without control groups from the kernel, instances cannot be told apart.
+            // Without control groups from the kernel, instances cannot be distinguished.
             for found in connections.iter().filter(|f| f.inode == 0 && f.group != 0) {
                 queues
                     .0
@@ -57,7 +57,7 @@ impl Queues {
         Ok(queues)
     }
 
-    /// Whether none waits.
+    /// Whether no connection waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -104,7 +104,7 @@ mod tests {
         let accepted = listener.accept().unwrap();
         assert_eq!(spot(from, to.port()).unwrap(), Spot::Accepted);
         drop((client, accepted));
-        // Where the processors are busy the kernel may take a moment for the end of a connection.
+        // On busy processors, the kernel may take a moment to end a connection.
         let end = Instant::now() + Duration::from_secs(10);
         while spot(from, to.port()).unwrap() != Spot::Gone {
             assert!(Instant::now() < end, "it is still there");

@@ -1,15 +1,16 @@
 /*
  * The selector: gives each new connection of an address to one of the listeners of its SO_REUSEPORT group. Attached to the
- * group by src/balance/group.rs, from the instructions in selector.rs, which a test compares with what clang makes of this.
+ * group by src/balance/group.rs, from the instructions in selector.rs, which a test compares with clang's output for this file.
  *
  * Round robin over the instances that are on. An instance is passed over while the first connection in its accept queue has
  * waited for too long, because a program whose event loop is blocked would otherwise keep its share of all connections
- * waiting; for a second after that, a tenth of the time is too long. Before the round goes on, a plan may say who gets the next connections: a newcomer that is behind the others, or
- * those that have least when the connections of an instance that is off come back.
+ * waiting; for a second after that, a tenth of the time is too long. Before the round continues, a plan may assign the next
+ * connections: to an instance that was just turned on and has fewer than the others, or to those with the fewest when the
+ * clients of an instance that is off reconnect.
  *
- * With `balance = "source"` the client's address chooses, by a table that the command makes which turns an instance on or
- * off.
- * Before all of this, a connection from the source address of an instance goes to that instance, be it on or off.
+ * With `balance = "source"` the client's address chooses, by a table that is written by the command which turns an instance
+ * on or off. Before all of this, a connection from the source address of an instance goes to that instance, whether it is on
+ * or off.
  *
  * Includes nothing, so that it does not depend on headers of a kernel. Maps and offsets are placeholders, which are
  * replaced when the program is loaded.
@@ -34,11 +35,11 @@ static long (*const read)(void *to, u32 size, const void *from) = (void *)113;
 #define ON MAP(2)
 /* Single numbers, see below. */
 #define TURN MAP(3)
-/* What was seen of the queue of each instance. */
+/* The observed state of the queue of each instance. */
 #define SEEN MAP(4)
 /* The instance of each client, by a hash of the client's address, see src/balance/homes.rs. */
 #define HOMES MAP(5)
-/* Who gets the next connections, see src/balance/share.rs. */
+/* The instances that get the next connections, see src/balance/share.rs. */
 #define PLAN MAP(6)
 /* Who may reach an instance: GUARDED, and OPEN while it is on. */
 #define DOORS MAP(7)
@@ -50,26 +51,26 @@ static long (*const read)(void *to, u32 size, const void *from) = (void *)113;
 #define SELECTED OFFSET(1)
 #define ACCEPT_HEAD OFFSET(2)
 #define PORTS OFFSET(3)
-/* Not an offset, but 1 where the client's address chooses, and else 0. */
+/* Not an offset, but 1 if the client's address chooses, otherwise 0. */
 #define BY_SOURCE OFFSET(4)
 
-/* An instance that is there for the time of a reload alone: no client's address chooses it. */
+/* An instance that exists only during a reload: no client's address chooses it. */
 #define EXTRA (1u << 31)
 #define NUMBER (EXTRA - 1)
 
 /* The keys of TURN: how many are on, the next turn, two that older selectors read, and the nanoseconds after which a waiting
- * connection means that its instance is stuck, or 0 where the offsets are not known. */
+ * connection means that its instance is stuck, or 0 if the offsets are not known. */
 enum { COUNT, NEXT, NEWCOMER, CREDIT, PATIENCE };
 
-/* The most attempts for one connection; the verifier needs a bound. */
+/* The largest number of attempts for one connection; the verifier needs a bound. */
 #define ATTEMPTS 32
 
-/* An instance that was stuck a moment ago probably is again: as long as it is remembered, in nanoseconds, its patience is
- * divided by this. */
+/* An instance that was stuck a moment ago is probably stuck again: for this time, in nanoseconds, the patience with it is
+ * divided by SHORTER. */
 #define MEMORY 1000000000
 #define SHORTER 10
-/* One that is behind the others has more patience than that: what is planned happens while programs start, and processors are
- * busy. */
+/* For an instance with fewer connections than the others the patience is longer: plans are carried out while programs start
+ * and processors are busy. */
 #define LONGER 10
 
 struct seen {
@@ -117,7 +118,7 @@ INLINE int is_stuck(void *context, u32 *instance, u32 longer)
 		seen->first = 0;
 		return 0;
 	}
-	/* The memory of a connection that was accepted is soon that of another one, which has another port. */
+	/* The memory of an accepted connection is soon reused for another one, which has another port. */
 	read(&ports, sizeof(ports), (char *)head + PORTS);
 	head ^= (u64)ports << 32;
 	time = now();
@@ -160,7 +161,7 @@ INLINE int read_client(void *context, u32 *client)
 	unsigned char version;
 	u32 address[4] = {0};
 
-	/* A connection that moves away from a listener that is being closed may come without a packet. */
+	/* A connection that moves away from a closing listener may come without a packet. */
 	if (load(context, 0, &version, sizeof(version), NETWORK))
 		return 0;
 	if (version >> 4 == 4 ? load(context, 12, address, 4, NETWORK) : load(context, 8, address, 16, NETWORK))
@@ -200,10 +201,10 @@ INLINE int share(void *context)
 	u32 *count = number(COUNT), *next = number(NEXT);
 	u32 instance, turn, i;
 
-	/* When nobody is on, the kernel chooses among all. */
+	/* When no instance is on, the kernel chooses among all. */
 	if (!count || !next || !*count)
 		return PASS;
-	/* One that is stuck keeps its clients: what they have begun is known to no other. */
+	/* A stuck instance keeps its clients: no other instance knows their sessions. */
 	if (is_by_source() && choose_by_source(context))
 		return PASS;
 	if (choose_planned(context))
@@ -223,13 +224,13 @@ INLINE int share(void *context)
 		if (choose(context, SOCKETS, &instance, 0))
 			continue;
 		if (!is_stuck(context, &instance, 0)) {
-			/* The neighbour of one that is passed over would otherwise get a double share. */
+			/* The neighbour of an instance that is passed over would otherwise get a double share. */
 			if (i)
 				__sync_fetch_and_add(next, i);
 			return PASS;
 		}
 	}
-	/* All are stuck: the last that could be chosen. */
+	/* All are stuck: choose the last possible one. */
 	return PASS;
 }
 
@@ -241,13 +242,13 @@ struct header {
 /* See src/contract/steer.rs. The kernel takes a packet with such a source from this host only. */
 INLINE int is_steered(void *context, struct header *header)
 {
-	/* A connection that moves away from a listener that is being closed may come without a packet. */
+	/* A connection that moves away from a closing listener may come without a packet. */
 	if (load(context, 0, header, sizeof(*header), NETWORK))
 		return 0;
 	return header->version >> 4 == 4 && header->source[0] == 127 && header->source[1] == 114;
 }
 
-/* Whether an instance that is off may be reached: from a port below 1024, which takes a privilege. */
+/* Whether an instance that is off may be reached: from a port below 1024, which requires a privilege. */
 INLINE int may_enter(void *context, struct header *header, u32 *instance)
 {
 	unsigned char port[2] = {255};
@@ -255,7 +256,7 @@ INLINE int may_enter(void *context, struct header *header, u32 *instance)
 
 	if (!door || *door != GUARDED)
 		return 1;
-	/* Behind the options of the header, which the client chooses as well. */
+	/* After the options of the header, which the client chooses as well. */
 	if (load(context, (header->version & 15) * 4, port, sizeof(port), NETWORK))
 		return 0;
 	return port[0] < 4;
@@ -269,7 +270,7 @@ __attribute__((section("selector"), used)) int select(void *context)
 	if (!is_steered(context, &header))
 		return share(context);
 	instance = header.source[2] << 8 | header.source[3];
-	/* No other instance answers for one that has no listener: the client is refused. */
+	/* No other instance answers for one without a listener: the client is refused. */
 	if (!may_enter(context, &header, &instance) || choose(context, SOCKETS, &instance, 0))
 		return DROP;
 	return PASS;

@@ -4,7 +4,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::btf::Btf;
 
-/// Places that the kernel's own data structures have in memory, in bytes. They differ between kernels.
+/// Offsets in the kernel's own data structures, in bytes. They differ between kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Offsets {
     selected: u16,
@@ -13,7 +13,7 @@ pub(super) struct Offsets {
 }
 
 impl Offsets {
-    /// The offsets of the kernel that this description is of.
+    /// The offsets in the kernel with this description.
     pub(super) fn of(btf: &Btf<'_>) -> Option<Self> {
         let offset = |of: &str, path: &[&str]| u16::try_from(btf.offset(of, path)?).ok();
         Some(Self {
@@ -30,7 +30,7 @@ impl Offsets {
 /// The maps of the selector, in the order of their numbers in `selector.c`.
 pub(super) type Maps<'a> = [BorrowedFd<'a>; 7];
 
-/// The instructions for these maps. Without offsets the selector never reads the kernel's memory: see `PATIENCE` there.
+/// The instructions for these maps. Without offsets the selector never reads the kernel's memory, see `PATIENCE` in `selector.c`.
 pub(super) fn instructions(maps: Maps<'_>, offsets: Option<Offsets>, by_source: bool) -> Vec<u64> {
     let [selected, accept_head, ports] =
         offsets.map_or([0; 3], |o| [o.selected, o.accept_head, o.ports]);
@@ -59,9 +59,9 @@ pub(super) fn instructions(maps: Maps<'_>, offsets: Option<Offsets>, by_source: 
 
 /// The upper half of the placeholder of a map, and that of an offset without its number.
 const MARK: u64 = 0x7e57_0000;
-/// The operation code of an instruction that loads 64 bits, and takes the room of two.
+/// The operation code of an instruction that loads 64 bits, and takes up two instructions.
 const LOAD: u64 = 0x18;
-/// `BPF_PSEUDO_MAP_FD` in place of the source register: the number is that of a descriptor.
+/// `BPF_PSEUDO_MAP_FD` as the source register: the number is that of a descriptor.
 const OF_A_MAP: u64 = 1 << 12;
 
 /// Placeholders count from 1.
@@ -74,8 +74,8 @@ fn of(value: u32) -> u64 {
     u64::from(value) << 32
 }
 
-/// What clang 14 makes of `selector.c` with `-target bpf -O2 -mcpu=v3`, as a little-endian host stores it. On a host of the
-/// other order the kernel refuses it, and the app's instances share one listener.
+/// The output of clang 14 for `selector.c` with `-target bpf -O2 -mcpu=v3`, as a little-endian host stores
+/// it. On a big-endian host the kernel refuses it, and the app's instances share one listener.
 #[rustfmt::skip]
 const INSTRUCTIONS: &[u64] = &[
     0x0000_0000_0000_07b4, 0x0000_0000_0000_a3bf, 0xffff_ffc0_0000_0307, 0x0000_0001_0000_06b4,

@@ -1,9 +1,9 @@
-//! Fair shares of connections, and the instances that get those that come next. Pure.
+//! Fair shares of connections, and the instances that get the next ones. Pure.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// How many entries a plan has, as `PLANNED` in `selector.c` says.
+/// The number of entries in a plan, `PLANNED` in `selector.c`.
 const PLANNED: usize = 4096;
 
 /// An instance that is on, and how many connections it has.
@@ -14,8 +14,8 @@ pub(super) struct Share {
 }
 
 impl Share {
-    /// The shares of instances, which have their numbers and control groups in `groups`; `connections` names the control group of
-    /// each connection. `None` where the kernel or systemd does not tell instances apart by their control group.
+    /// The shares of the instances in `groups`, by their numbers and control groups; `connections` has the control
+    /// group of each connection. `None` if the kernel or systemd does not distinguish instances by their control group.
     pub(super) fn count(groups: &[(u32, u64)], connections: &[u64]) -> Option<Vec<Self>> {
         let mut sorted: Vec<u64> = groups.iter().map(|(_, group)| *group).collect();
         sorted.sort_unstable();
@@ -30,19 +30,19 @@ impl Share {
     }
 }
 
-/// How many connections an instance that comes on is behind the others.
+/// How many connections an instance that is turned on lacks compared with the others.
 pub(super) fn behind(own: usize, others: &[Share]) -> usize {
     let all: usize = others.iter().map(|share| share.connections).sum();
     let fair = (all + own) / (others.len() + 1);
     fair.saturating_sub(own)
 }
 
-/// The instances that get the connections that come next, one after the other, before the round goes on. See `struct plan` in `selector.c`.
+/// The instances that get the next connections, one after the other, before the round continues. See `struct plan` in `selector.c`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Plan {
     /// How many connections the plan is for.
     count: u32,
-    /// Each entry is for two to the power of this connections.
+    /// Each entry stands for 2 to the power of this number of connections.
     shift: u32,
     of: Vec<u16>,
 }
@@ -51,7 +51,7 @@ impl Plan {
     /// The length in bytes.
     pub(super) const LENGTH: usize = 24 + 2 * PLANNED;
 
-    /// The plan by which these instances have the same number of connections, as far as is possible, when so many more have come.
+    /// The plan by which these instances have the same number of connections, as far as possible, after this many more.
     pub(super) fn level(on: &[Share], expected: usize) -> Self {
         let mut shift = 0;
         while expected.div_ceil(1 << shift) > PLANNED && shift < usize::BITS - 1 {
@@ -77,8 +77,8 @@ impl Plan {
         }
     }
 
-    /// The bytes that the selector reads. The plan ends at a time of the monotonic clock, in nanoseconds, and was made for an
-    /// instance that came on or went off.
+    /// The bytes that the selector reads. The plan ends at a time of the monotonic clock, in nanoseconds, and
+    /// was made for an instance that was turned on or off.
     pub(super) fn bytes(&self, until: u64, instance: u32) -> [u8; Self::LENGTH] {
         let mut bytes = [0; Self::LENGTH];
         let next = 0_u32;
@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(bytes[24..26], 2_u16.to_ne_bytes());
     }
 
-    /// Connections by the number of their instance, each of which is made again when its instance goes off.
+    /// Connections by the number of their instance; each is made again when its instance is turned off.
     struct Model {
         connections: Vec<u16>,
         on: Vec<u16>,
@@ -196,7 +196,7 @@ mod tests {
             }
         }
 
-        /// The canary comes, each instance is replaced, and the canary goes.
+        /// The canary starts, each instance is replaced, and the canary stops.
         fn reload(&mut self, instances: u16) -> Vec<usize> {
             let canary = instances;
             self.on.push(canary);

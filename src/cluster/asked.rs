@@ -105,7 +105,7 @@ impl FromStr for Wish {
     }
 }
 
-/// A note that is there and does not count.
+/// A note that exists and does not count.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Old;
 
@@ -137,7 +137,7 @@ pub fn ask(state: &Path, wish: Wish, now: Duration) -> io::Result<Note> {
     Ok(Note { entry, text })
 }
 
-/// Removes the note, whoever has left it.
+/// Removes the note, regardless of who left it.
 pub(super) fn forget(state: &Path) {
     // A note that stays is too old for a later walk.
     let _ = Entry::new(state, Name::Asked).remove();

@@ -30,7 +30,7 @@ pub struct Ended<'a> {
     pub own_listener: bool,
 }
 
-/// The end of an instance that nobody has asked for.
+/// The end of an instance that nobody requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Death {
     /// The unit of the instance, how it ended, and when.
@@ -88,7 +88,7 @@ fn exit_status(unit: &Unit) -> Option<u8> {
     (unit.exit_code == libc::CLD_EXITED).then(|| u8::try_from(unit.exit_status).ok())?
 }
 
-/// Whether a program was READY and then ended by itself, in good order.
+/// Whether a program was READY and then ended by itself, without a failure.
 pub(super) fn has_done_its_work(unit: &Unit) -> bool {
     let was_ready = unit.active_enter > unit.inactive_exit;
     let is_success = matches!(unit.result.as_str(), "" | "success");
@@ -105,15 +105,15 @@ fn unhealthy(cluster: &Cluster, number: u32, unit: &Unit) -> Option<String> {
     let is_one = |text: &String| text.starts_with(contract::UNHEALTHY);
     let file = cluster.file(Name::Unhealthy(number));
     let text = file.read().ok().filter(is_one);
-    // Usually there is no such file.
+    // Usually no such file exists.
     let _ = file.remove();
     let status = Some(unit.status_text.clone()).filter(is_one);
     text.or(status).filter(|_| uptime(unit).is_zero())
 }
 
-/// The advice after an exit with status 0 soon after READY, where systemd starts the instance again.
-const DONE_SOON: &str = "soon after it was READY; have a program that goes to the background stay in the foreground, and where \
-                         this is the end of its work, write `autorestart = false`";
+/// The advice after an exit with status 0 soon after READY, if systemd starts the instance again.
+const DONE_SOON: &str = "soon after it was READY; if the program forks into the background, run it in the foreground; \
+                         if its work was done, write `autorestart = false`";
 
 /// How the instance ended. Where there was no program, a missing file of variables is the likeliest reason.
 fn reason(unit: &Unit, end: Ended<'_>, min_uptime: Duration) -> String {
@@ -122,7 +122,7 @@ fn reason(unit: &Unit, end: Ended<'_>, min_uptime: Duration) -> String {
         // Every further start would end in the same way.
         return format!("{}{}", contract::REFUSED, contract::BACKGROUND);
     }
-    // In the words of the worker, or of the program, which thereby gives itself up.
+    // As reported by the worker, or by the program, which thereby gives up.
     if unit.status_text.starts_with(contract::REFUSED) && uptime(unit).is_zero() {
         return unit.status_text.clone();
     }
@@ -166,7 +166,7 @@ pub fn ended(
 ) -> Result<Noted, Error> {
     let instance = cluster.units().instance(end.number);
     let deaths = cluster.deaths(end.number);
-    // In a walk, which waits for this command, how the run has ended matters to nobody.
+    // In a walk, which waits for this command, nothing depends on how the run has ended.
     let pulse = manager.pulse(&instance)?;
     let is_given_up = || Deaths::load(&deaths).is_some_and(|deaths| deaths.errored);
     if is_restart(pulse.state.job.as_ref()) && !is_given_up() {
@@ -219,7 +219,7 @@ pub fn ended(
     speak_for_the_cluster(manager, cluster, end.number, &why)?;
     let leader = manager.unit(&cluster.units().cluster())?;
     if leader.active == ActiveState::Active && leader.job.is_none() {
-        // No start of this instance follows, which would start that unit, and the status of the cluster unit counts one too many.
+        // No start of this instance follows, which would start that unit, and the status of the cluster unit counts one instance too many.
         // An app with units of an older version may have no such unit.
         let _ = manager.queue(Verb::Start, &cluster.units().brake());
     }
@@ -256,7 +256,7 @@ fn replaced(cluster: &Cluster, number: u32, invocation: &str) -> Noted {
     }
 }
 
-/// Counts a death, and stops what goes on although it should not. Returns the count, and whether the instance stays down.
+/// Counts a death, and stops what should not continue. Returns the count, and whether the instance stays down.
 fn count_death(
     manager: &mut dyn Manager,
     cluster: &Cluster,
@@ -280,7 +280,7 @@ fn count_death(
     Ok((deaths, end.is_final(unit) || is_unseen))
 }
 
-/// Has the cluster unit stopped, for this reason, if the instance that has ended was the last.
+/// Makes systemd stop the cluster unit, for this reason, if the instance that has ended was the last.
 pub(super) fn speak_for_the_cluster(
     manager: &mut dyn Manager,
     cluster: &Cluster,
@@ -345,7 +345,7 @@ fn count(
             process: process(unit),
             ..Deaths::after(before, uptime(unit), now, unhealthy.unwrap_or(why), policy)
         };
-        // A worker whose sandbox hides /run does not see the count and would go on for ever; where a command before the
+        // A worker whose sandbox hides /run does not see the count and would continue for ever; if a command before the
         // worker fails, no worker does.
         let seen = u32::from(!unit.never_ran());
         if deaths.count >= policy.max_restarts.saturating_add(seen) {

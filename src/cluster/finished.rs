@@ -1,8 +1,8 @@
 //! Instances that have ended by themselves and are not started again, because the app says so: by `autorestart = false`, or by its
 //! `stop_exit_codes`.
 //!
-//! Such a program may be quicker than the start of the cluster unit, which then must neither run the program once more nor wait for it.
-//! While that start goes on, nobody can have the cluster unit stopped either: the brake unit does so afterwards.
+//! Such a program may be quicker than the start of the cluster unit, which then must neither run the program again nor wait for it.
+//! While that start is under way, nothing can stop the cluster unit either: the brake unit does so afterwards.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub(super) fn note(
     unit: &Unit,
 ) -> Result<(), Error> {
     if let Some(job) = cluster.job(manager)? {
-        // Without the note, the program is run once more.
+        // Without the note, the program is run again.
         let _ = cluster
             .file(Name::Finished(number))
             .write(&text(&job, unit));
@@ -36,7 +36,7 @@ fn text(job: &QueuedJob, unit: &Unit) -> String {
 }
 
 /// Returns whether an instance has ended for good since the present job of the cluster unit was queued. The commands at its end are
-/// waited for: a start that is queued meanwhile would run the program once more.
+/// waited for: a start that is queued meanwhile would run the program again.
 pub(super) fn is_noted(
     manager: &mut dyn Manager,
     cluster: &Cluster,

@@ -67,7 +67,7 @@ pub fn job(
         manager.release(&job.unit);
         let is_good = is_good(result, &unit);
         failed += usize::from(!is_good);
-        // To systemd, a condition that does not hold is no failure; an assertion is.
+        // To systemd, a condition that does not hold is not a failure; an assertion is.
         skipped += u32::from(is_good && unit.is_unmet());
         say(&line(&unit, is_good));
     }

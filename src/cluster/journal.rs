@@ -21,7 +21,7 @@ use crate::layout::Scope;
 const BYTES: usize = 16 << 20;
 /// The longest time that one call of journalctl may take.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// For so long journald is asked again by a user who may not tell it to store what it was sent.
+/// How long journald is queried again by a user who may not tell it to store what it was sent.
 const LATE: Duration = Duration::from_secs(2);
 /// For so long after the end of a process journald may be behind with its lines.
 const BEHIND: Duration = Duration::from_mins(1);
@@ -81,7 +81,7 @@ fn sync(journalctl: &str, extent: Extent) {
 #[derive(Debug, Clone, Copy)]
 struct Reader<'a> {
     journalctl: &'a str,
-    /// For so long it is asked again by a user.
+    /// How long a user's query is repeated.
     late: Duration,
 }
 
@@ -116,7 +116,7 @@ impl Reader<'_> {
         });
         let questions: Vec<Question<'_>> = [of_run].into_iter().chain(of_process).collect();
         let answer = || questions.iter().find_map(|q| q.lines(self.journalctl));
-        // A journal that hangs is asked no second time.
+        // A journal that hangs is not queried a second time.
         let deadline = Instant::now() + self.late;
         let mut lines = answer();
         while lines.is_none() && scope == Scope::User && Instant::now() < deadline {
@@ -127,7 +127,7 @@ impl Reader<'_> {
     }
 }
 
-/// Which entries of the journal are asked for.
+/// Which entries of the journal are requested.
 struct Question<'a> {
     since: Option<String>,
     until: Option<String>,

@@ -1,7 +1,7 @@
 //! Keeps the first and the last lines of a text that may have no end, or lines without an end: bytes in, lines out.
 //! Pure.
 //!
-//! Nothing is escaped here; whoever shows the lines has to do that.
+//! Nothing is escaped here; the code that shows the lines has to do that.
 
 use std::collections::VecDeque;
 

@@ -8,7 +8,7 @@ use super::{Cluster, EXTENSION, Ended};
 use crate::contract::NOT_STARTED;
 use crate::systemd::{ActiveState, Error, Manager, QueuedJob, Unit, Verb};
 
-/// Whether another instance serves, and goes on to.
+/// Whether another instance serves, and will keep serving.
 pub(super) fn has_heir(
     manager: &mut dyn Manager,
     cluster: &Cluster,
@@ -45,7 +45,7 @@ pub(super) fn close(manager: &mut dyn Manager, cluster: &Cluster, ended: u32) ->
         job => job?,
     };
     match manager.wait(&job, EXTENSION) {
-        // It is closed all the same, only later than would be best.
+        // It is closed nevertheless, only later than would be best.
         Err(Error::TimedOut { .. }) => Ok(()),
         done => done.map(drop),
     }

@@ -69,7 +69,7 @@ pub struct Cluster {
     pub state: PathBuf,
     /// The manager to which the units belong.
     pub scope: Scope,
-    /// Where what happens to the app is told.
+    /// The place where events of the app are reported.
     pub journal: Journal,
 }
 
@@ -92,7 +92,7 @@ impl Cluster {
         self.file(Name::Deaths(number))
     }
 
-    /// Returns how an instance died last, where that is known.
+    /// Returns how an instance died last, if that is known.
     fn last_cause(&self, number: u32) -> Option<Cause> {
         let deaths = Deaths::load(&self.deaths(number))?;
         (!deaths.reason.is_empty()).then_some(Cause {
@@ -103,11 +103,11 @@ impl Cluster {
 
     /// Forgets the release that an instance was started with, because its next start is on purpose.
     fn forget_release(&self, number: u32) {
-        // Usually there is no such file.
+        // Usually no such file exists.
         let _ = self.file(Name::Release(number)).remove();
     }
 
-    /// Has the next run of an instance keep the release of this one, though its restart is asked for: by nobody but rsgen.
+    /// Makes the next run of an instance keep the release of this one, although its restart is requested: only rsgen requested it.
     fn keep_release(&self, number: u32, invocation: &str) {
         // Without the note, the link decides.
         let _ = self.file(Name::Recycled(number)).write(invocation);
@@ -117,7 +117,7 @@ impl Cluster {
     fn keeps_release(&self, number: u32, invocation: &str) -> bool {
         let file = self.file(Name::Recycled(number));
         let of_run = file.read();
-        // Usually there is no such file.
+        // Usually no such file exists.
         let _ = file.remove();
         of_run.is_ok_and(|of_run| of_run == invocation && !invocation.is_empty())
     }

@@ -1,11 +1,11 @@
 //! The commands of the pause unit: one stops all instances and then waits, the other starts them again.
 //!
 //! The sockets stay open meanwhile, so connections wait in the kernel's queue. Neither an instance nor the cluster unit may be started
-//! for them: the cluster unit stays active, and where each instance has a listener of its own, systemd takes the pause unit for a
+//! for them: the cluster unit stays active, and if each instance has a listener of its own, systemd takes the pause unit for a
 //! service of that listener. `ended` asks [`holds`] for the same reason.
 //!
 //! Whatever ends the pause unit runs the second command: the time, `rsgen resume`, a signal. If that is killed as well, as by
-//! `systemctl kill -s KILL`, systemd starts the unit again, and the file of the pause says how it goes on. So nothing has to survive for
+//! `systemctl kill -s KILL`, systemd starts the unit again, and the file of the pause says how it continues. So nothing has to survive for
 //! the instances to come back.
 
 use std::time::Duration;
@@ -61,7 +61,7 @@ pub enum PauseError {
     },
 }
 
-/// The state of the pause unit; `None` where an app is not paused.
+/// The state of the pause unit; `None` if the app is not paused.
 ///
 /// # Errors
 /// When systemd cannot be asked.
@@ -72,7 +72,7 @@ pub fn unit(manager: &mut dyn Manager, app: &str) -> Result<Option<Brief>, Error
     Ok(found.into_iter().find(is_there))
 }
 
-/// Whether nobody is there because the app is paused. That lasts until the end of the unit has had the instances started again.
+/// Whether no instance runs because the app is paused. That lasts until the end of the unit has started the instances again.
 pub(super) fn holds(manager: &mut dyn Manager, cluster: &Cluster) -> Result<bool, Error> {
     // Most apps never have such a file.
     let is_on = Paused::read(&cluster.state).is_some_and(|paused| paused.is_on());
@@ -130,7 +130,7 @@ pub fn pause(
     drop(lock);
     let (count, at) = (paused.numbers.len(), clock(time));
     let text = format!(
-        "paused: {count} stopped, connections wait; goes on by itself in {}, at {at}",
+        "paused: {count} stopped, connections wait; resumes automatically in {}, at {at}",
         time::rough(time)
     );
     journal.tell(&Record {
@@ -150,7 +150,7 @@ fn ready(text: &str) {
 
 /// Has the cluster unit say that its app is paused. systemd takes that from a process in the control group of that unit, see `shown`.
 fn show(manager: &mut dyn Manager, cluster: &Cluster, text: &str) {
-    // A unit of an older version allows it to nobody.
+    // A unit of an older version does not allow it to anybody.
     if manager.attach(&cluster.units().cluster()).is_ok() {
         let _ = sd_notify::notify(&[NotifyState::Status(Visible::line(text).as_str())]);
     }
@@ -301,7 +301,7 @@ fn is_going(manager: &mut dyn Manager, cluster: &Cluster) -> Result<bool, Error>
     Ok(is_asked_for || !leader.is_ready())
 }
 
-/// Waits for the end of a start. Returns whether the app goes on.
+/// Waits for the end of a start. Returns whether the app continues.
 fn outwait(
     manager: &mut dyn Manager,
     cluster: &Cluster,

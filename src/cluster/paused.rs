@@ -25,7 +25,7 @@ impl Paused {
         numbers: Vec::new(),
     };
 
-    /// Reads the file; `None` where there is none.
+    /// Reads the file; `None` if there is none.
     #[must_use]
     pub fn read(state: &Path) -> Option<Self> {
         let Ok(text) = Entry::new(state, Name::Pause).read() else {
@@ -58,7 +58,7 @@ impl Paused {
     }
 
     /// Leaves the note without which the pause unit does nothing. It is not the file of the pause, whose presence keeps the timer of an
-    /// app from reloading it: where the command is killed before the unit is queued, nothing would remove that.
+    /// app from reloading it: if the command is killed before the unit is queued, nothing would remove that.
     ///
     /// # Errors
     /// The errors of the file system.
@@ -87,7 +87,7 @@ impl Paused {
         self.until > self.since
     }
 
-    /// When the pause ends, whatever the file says.
+    /// When the pause ends, regardless of the file.
     pub(super) fn end(&self) -> Duration {
         self.until.min(self.since + LONGEST)
     }

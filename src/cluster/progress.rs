@@ -17,7 +17,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Makes a new file in place of the previous walk's. A reader tells the two apart by their inodes.
+    /// Makes a new file in place of the previous walk's. A reader distinguishes the two by their inodes.
     pub(super) fn begin(cluster: &Cluster) -> io::Result<Self> {
         let file = cluster.file(Name::Walk).begin()?;
         Ok(Self { file })
@@ -80,7 +80,7 @@ pub fn is_noted(note: &str, asked: Duration, plan: &Plan) -> bool {
     })
 }
 
-/// Notes the numbers of the canaries, or that there are none, for whoever follows a walk that was killed.
+/// Notes the numbers of the canaries, or that there are none, for a walk that follows one that was killed.
 pub(super) fn remember_canaries(cluster: &Cluster, numbers: &[u32]) {
     let file = cluster.file(Name::Canary);
     // Without the note, a canary that is left over runs until the end of the next walk or scale.

@@ -1,10 +1,10 @@
 //! `ExecStart=` of the recycling unit: looks at the instances of an app once, and replaces those that use too much memory or have run
 //! for too long, one after the other, as a walk does.
 //!
-//! A look is never made during a walk: it takes the walk's lock, and does nothing where somebody has it or a canary is kept. The lock
+//! A look is never made during a walk: it takes the walk's lock, and does nothing if somebody holds it or a canary is kept. The lock
 //! is held only while instances are replaced.
 //!
-//! Nobody has asked for these starts. So where the link to the deployed release leads elsewhere by now, the new run, and the canary that
+//! Nobody requested these starts. So if the link to the deployed release now points elsewhere, the new run, and the canary that
 //! stands in for it, have the release of the run before, as after a crash.
 
 use std::time::Duration;
@@ -60,7 +60,7 @@ struct Due {
 /// Looks at the instances, and replaces those that are due. `say` gets a line for each step.
 ///
 /// # Errors
-/// As [`RecycleError`] says. An instance that could not be replaced goes on serving where a canary went first.
+/// As [`RecycleError`] says. An instance that could not be replaced keeps serving if a canary went first.
 pub fn recycle(
     manager: &mut dyn Manager,
     cluster: &Cluster,
@@ -128,7 +128,7 @@ fn look(
     }
 }
 
-/// Returns whether a canary that a reload has kept is still there. Whoever has stopped it has decided against it.
+/// Returns whether a canary that a reload has kept is still there. Stopping it was a decision against it.
 fn is_canary_kept(manager: &mut dyn Manager, cluster: &Cluster) -> Result<bool, Error> {
     let kept = progress::kept(&cluster.state);
     for number in &kept {
@@ -283,7 +283,7 @@ impl Witness for Teller<'_> {
     }
 
     fn forget(&mut self, number: u32) {
-        // Usually there is no such file.
+        // Usually no such file exists.
         let _ = self.cluster.deaths(number).remove();
         match self.due.iter().find(|due| due.number == number) {
             Some(due) => self.cluster.keep_release(number, &due.invocation),

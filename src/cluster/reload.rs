@@ -1,7 +1,7 @@
-//! `ExecReload=` of the cluster unit: runs the walk and tells it to systemd, the journal and the progress file.
+//! `ExecReload=` of the cluster unit: runs the walk and reports it to systemd, the journal and the progress file.
 //!
 //! systemd runs one reload of a unit at a time and merges all reloads that are queued meanwhile into one more. That one
-//! walks again, since the previous walk may have brought the version that is asked for to half of the instances only.
+//! walks again, since the previous walk may have brought the requested version to only half of the instances.
 //! Walks that are started by hand wait for each other; one that waited while another began *and* succeeded has nothing
 //! left to do. A stop in the middle of a walk sends SIGTERM: the walk then touches nothing more and exits with 0, because
 //! the stop would leave the unit failed otherwise.
@@ -28,16 +28,14 @@ pub enum ReloadError {
     Busy(String),
     /// An earlier walk has kept a canary.
     #[error(
-        "{0} is kept as a canary; `rsgen reload {1} --promote` goes on with it, `rsgen reload {1} --abort` stops it"
+        "{0} is kept as a canary; `rsgen reload {1} --promote` continues with it, `rsgen reload {1} --abort` stops it"
     )]
     Kept(String, String),
-    /// There is no canary to go on with or to stop.
+    /// There is no canary to continue with or to stop.
     #[error("no canary of `{0}` is kept")]
     NoneKept(String),
     /// The walk began too late to do what it was asked for.
-    #[error(
-        "this reload was asked for with options of its own, and that was too long ago; nothing was done"
-    )]
+    #[error("the options for this reload were requested too long ago; nothing was done")]
     Old,
     /// The app is paused.
     #[error("`{0}` is paused; `rsgen resume {0}` ends the pause")]
@@ -102,7 +100,7 @@ fn replace(
     let course = wish.course;
     let kept = kept(manager, cluster, course)?;
     if course.is_none() && progress::is_done_since(cluster, asked, plan) {
-        say("a reload that began after this one was asked for has replaced every instance");
+        say("a reload that began after this request has already replaced every instance");
         return Ok(course);
     }
     let began = manager.now();
@@ -241,7 +239,7 @@ impl Witness for Teller<'_> {
     }
 
     fn forget(&mut self, number: u32) {
-        // Usually there is no such file.
+        // Usually no such file exists.
         let _ = self.cluster.deaths(number).remove();
         self.cluster.forget_release(number);
     }

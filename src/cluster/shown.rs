@@ -1,7 +1,7 @@
 //! The status text of the cluster unit, which `systemctl status` shows, while instances come and go.
 //!
 //! systemd takes the text only from a process in the control group of the unit, and the cluster unit has none. So the command of the
-//! brake unit, which each start of an instance starts, moves into that control group before it tells the text. Units of older versions
+//! brake unit, which each start of an instance starts, moves into that control group before it sends the text. Units of older versions
 //! forbid that; their text stays as their own commands have set it.
 
 use std::collections::BTreeSet;
@@ -14,7 +14,7 @@ use crate::brake::Deaths;
 use crate::systemd::{ActiveState, Error, Manager};
 use crate::visible::Visible;
 
-/// How often, and how long apart, the text is told until systemd has it.
+/// How often, and at which interval, the text is sent until systemd has it.
 const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(20);
 /// The end of a text that a command of the cluster unit has set, see `notify_at_the_end`.
@@ -118,7 +118,7 @@ impl Shown {
     }
 }
 
-/// Returns the text, which goes on with what happened last according to the text before.
+/// Returns the text, which continues with what happened last according to the text before.
 fn text(counts: Counts, before: &str) -> String {
     let Counts {
         serving,
@@ -273,7 +273,7 @@ mod tests {
             stopped: 0,
             all: 4,
         };
-        let kept = "the last reload failed: web@4.service is kept; `rsgen reload web --promote` goes on with it";
+        let kept = "the last reload failed: web@4.service is kept; `rsgen reload web --promote` continues with it";
         let few = "the last reload failed: none of 4 serving; why";
         for event in [kept, few] {
             let told = format!("{event}; `rsgen list web` shows which serve now");

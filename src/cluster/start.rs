@@ -167,7 +167,7 @@ impl Watch<'_> {
                 job.path = other.path;
                 continue;
             }
-            // All jobs of systemd were thrown away: this one is asked for again.
+            // All jobs of systemd were discarded: this one is queued again.
             if !self.is_left_behind(&job.unit)? || left == 0 {
                 return Ok(());
             }

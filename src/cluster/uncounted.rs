@@ -106,7 +106,7 @@ impl Uncounted {
             !runs.next().is_some_and(|run| is_of_run(&run))
         });
         let names = names(&instances);
-        let counted = |number: u32| Deaths::load(&cluster.deaths(number)).unwrap_or_default();
+        let counted = |number: u32| counted(cluster, number);
         let earlier: Vec<Deaths> = instances.iter().map(|(n, _)| counted(*n)).collect();
         let units = manager.each(&names)?;
         let now = manager.now();
@@ -164,6 +164,17 @@ impl Uncounted {
     }
 }
 
+/// Returns the deaths of an instance. Where they were forgotten since, as by a start, the run whose death was counted last is still known.
+fn counted(cluster: &Cluster, number: u32) -> Deaths {
+    let known = Deaths::load(&cluster.deaths(number));
+    known.unwrap_or_else(|| Deaths {
+        invocation: Deaths::load(&cluster.file(Name::Forgotten(number)))
+            .map(|forgotten| forgotten.invocation)
+            .unwrap_or_default(),
+        ..Deaths::default()
+    })
+}
+
 /// Counts the death that ended a run, after those that were counted earlier, and tells it.
 fn count(
     cluster: &Cluster,
@@ -173,8 +184,9 @@ fn count(
     (deaths, now): (Deaths, Duration),
     say: &mut dyn FnMut(&str),
 ) {
-    let reason = exit(cluster.scope, unit, &last.invocation)
-        .unwrap_or_else(|| "ended, and all that systemd started at its end was killed".to_owned());
+    let reason = exit(cluster.scope, unit, &last.invocation).unwrap_or_else(|| {
+        "ended, and the commands that systemd ran at its end were killed".to_owned()
+    });
     let text = format!("{unit} ended: {reason}");
     let counted = Deaths {
         // How long the program was up is not known.

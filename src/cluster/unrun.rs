@@ -20,7 +20,7 @@ use crate::journal::Happening;
 use crate::record::Record;
 use crate::systemd::{Brief, Error, Job, Manager, QueuedJob, Unit, Verb};
 
-/// An instance may be restarted this often without a count where the app's `max_restarts` is not known: the default of that key.
+/// An instance may be restarted this often without a count if the app's `max_restarts` is not known: the default of that key.
 const MOST: u32 = 16;
 
 /// How often the brake unit looks. Each look is a few calls to systemd.
@@ -57,7 +57,7 @@ impl fmt::Display for GivenUp {
 }
 
 impl GivenUp {
-    /// Tells of the instance, in a line where the journal does not take it.
+    /// Reports the instance, in a line if the journal does not accept the entry.
     pub(super) fn tell(&self, cluster: &Cluster, say: &mut dyn FnMut(&str)) {
         let text = self.to_string();
         let is_told = cluster.journal.tell_instead(&Record {

@@ -7,7 +7,7 @@ use std::io;
 use super::Cluster;
 use crate::state::Name;
 
-/// Why the cluster unit is being stopped although nobody asked for it.
+/// Why the cluster unit is being stopped although nobody requested it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// The last instance failed for good: the cluster unit must end as failed.
@@ -53,7 +53,7 @@ pub(super) fn read(cluster: &Cluster) -> Option<Verdict> {
 /// Reads the note and removes it.
 pub(super) fn take(cluster: &Cluster) -> Option<Verdict> {
     let verdict = read(cluster);
-    // Usually there is no such file.
+    // Usually no such file exists.
     let _ = cluster.file(Name::Verdict).remove();
     verdict
 }

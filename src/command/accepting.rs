@@ -102,7 +102,7 @@ mod tests {
         assert_eq!(systemd.now(), Duration::ZERO, "nothing waits");
         let _clients = ports.map(|port| TcpStream::connect(("127.0.0.1", port)).unwrap());
         let looks = Looks::at(&mut systemd, &apps);
-        // Where the kernel tells no control group, nothing is known.
+        // If the kernel does not report a control group, nothing is known.
         let paused = if looks.before.is_empty() {
             Duration::ZERO
         } else {

@@ -75,7 +75,7 @@ impl Move {
         let Self { from, to, .. } = self;
         match (from.as_str(), to.as_str()) {
             ("", to) => {
-                format!("`{app}` listens nowhere; moving it to {to} stops all its instances first")
+                format!("`{app}` does not listen; moving it to {to} stops all its instances first")
             }
             (from, "") => {
                 format!("`{app}` listens on {from}; `listen = []` closes {from} first")
@@ -93,7 +93,7 @@ impl Move {
     pub(super) fn refusal(&self, app: &str) -> String {
         let Self { from, to, .. } = self;
         match (from.as_str(), to.as_str()) {
-            ("", to) => format!("`{app}` listens nowhere; a reload cannot move it to {to}"),
+            ("", to) => format!("`{app}` does not listen; a reload cannot move it to {to}"),
             (from, "") => format!("`{app}` listens on {from}; a reload cannot close {from}"),
             (from, to) if from == to => {
                 format!("`{app}` listens on {from}; a reload cannot change its `balance`")
@@ -313,7 +313,7 @@ fn timer(
     }
 }
 
-/// Returns whether the changes concern only the schedule of an app or the paths that are watched, or its file where that changes no unit, as
+/// Returns whether the changes concern only the schedule of an app or the paths that are watched, or its file if that changes no unit, as
 /// a comment does, so that the instances can stay as they are. What an instance runs is in its units, unless the generator makes these.
 pub(super) fn leaves_instances(layout: &Layout, app: &str, changes: &[Change]) -> bool {
     let units = Units::of(app);

@@ -29,9 +29,9 @@ pub(super) struct Note {
 
 impl Note {
     fn write(&mut self, asked: &Asked) {
-        // Two commands of one user differ in the last line, which nobody reads.
+        // Two commands of one user differ in the last line, which is not read.
         self.text = format!("{}{}\n", asked.text(), std::process::id());
-        // Without the note it is told that somebody has asked.
+        // Without the note, the report says that somebody requested it.
         let _ = self.entry.write(&self.text);
     }
 }
@@ -89,7 +89,7 @@ impl Jobs<'_> {
         took: Duration,
         end: Result<Option<&str>, &Failure>,
     ) {
-        // The command tells of it once it is known whether the address can be corrected.
+        // The command reports it once it is known whether the address can be corrected.
         let now = self.manager.now();
         if end.is_err() && trial::is_on(self.layout, &prepared.app, now) {
             return;

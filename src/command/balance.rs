@@ -28,13 +28,13 @@ pub(super) fn fault(layout: &Layout, app: &App) -> Option<Fault> {
     }
     if app.probe.is_asked() && app.steered().is_empty() {
         let message = format!(
-            "`{}` cannot be asked whether it is healthy: it listens on no address of IPv4",
+            "the health of `{}` cannot be checked: it listens on no IPv4 address",
             app.name
         );
         let help = "add an address of IPv4 to `listen`, or leave `health` and `health_command` out";
         return Some(Fault::new(message, help));
     }
-    // Whoever may only look at a file may not load a program either.
+    // A user who may only read a file may not load a program either.
     if !nix::unistd::geteuid().is_root() {
         return None;
     }
@@ -48,7 +48,7 @@ fn is_tcp(listen: &Listen) -> bool {
 }
 
 /// Tells how connections are spread over the instances of an app that does not leave it to chance. Of an app that cannot have
-/// its balance, the fault is told instead.
+/// its balance, the fault is reported instead.
 pub(super) fn tell(sink: &dyn Sink, layout: &Layout, app: &App) {
     if !app.is_even() || fault(layout, app).is_some() {
         return;
@@ -57,7 +57,7 @@ pub(super) fn tell(sink: &dyn Sink, layout: &Layout, app: &App) {
     let text = if app.is_by_source() {
         "the client's address chooses the instance that gets a connection"
     } else if is_blind() {
-        "connections go to the instances in turn; without /sys/kernel/btf/vmlinux also to one that is stuck"
+        "connections go to the instances in turn; without /sys/kernel/btf/vmlinux, even to a stuck one"
     } else {
         "connections go to the instances in turn"
     };
@@ -81,7 +81,7 @@ mod tests {
         };
         let none = "it listens on no address of IPv4";
         assert!(told(text).ends_with(none), "{}", told(text));
-        // A single answer is enough, and an app without `health` is asked for none.
+        // A single answer is enough, and an app without `health` needs none.
         for asked in [
             text.replace("\"[::1]:80\"", "[\"[::1]:80\", \"127.0.0.1:80\"]"),
             text.replace("health = \"/\"\n", ""),

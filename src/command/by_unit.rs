@@ -4,6 +4,7 @@
 //! The unit leaves a note of how it has ended, which everybody may read and only root may write, and says the same as its status, for
 //! those who ask from another host.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
@@ -13,10 +14,11 @@ use super::context::Context;
 use super::hint;
 use super::jobs::{GLANCE, LONGEST, TICK};
 use super::number::Number;
+use super::scale::Refused;
 use super::scaled::{self, Scaled};
 use super::targets;
 use super::waiting::Waiting;
-use crate::contract::{Instances, Scale};
+use crate::contract::{Compared, Instances, Scale};
 use crate::layout::Layout;
 use crate::output::{Exit, Failure, Notice, Sink};
 use crate::state::{Entry, Name};
@@ -37,6 +39,9 @@ pub(super) struct Ended {
     done: Option<Scaled>,
     is_up: bool,
     failed: Option<Failed>,
+    /// The number of instances that the app has by now, where the one that was asked for was compared with another.
+    #[serde(default)]
+    moved: Option<u32>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -47,17 +52,22 @@ struct Failed {
 }
 
 /// Leaves a note for the user who has asked.
-pub(super) fn note(context: &mut Context<'_>, asked: &Scale, done: &Result<Scaled, Failure>) {
+pub(super) fn note(context: &mut Context<'_>, asked: &Scale, done: &Result<Scaled, Refused>) {
     let Ok(now) = context.manager().map(systemd::Manager::now) else {
         return;
     };
-    let failed = done.as_ref().err().map(|failure| Failed {
+    let (moved, failure) = match done {
+        Ok(_) => (None, None),
+        Err(Refused::Moved(now)) => (Some(*now), None),
+        Err(Refused::Failed(failure)) => (None, Some(failure)),
+    };
+    let failed = failure.map(|failure| Failed {
         status: failure.exit as u8,
         message: failure.message.clone(),
         help: match failure.report {
             // The faults of the file are in the journal.
             Some(_) => Some(hint::journal_of(
-                &Units::of(&asked.app).scaler(asked.instances),
+                &Units::of(&asked.app).scaler(asked.number()),
             )),
             None => failure.help.clone(),
         },
@@ -67,10 +77,15 @@ pub(super) fn note(context: &mut Context<'_>, asked: &Scale, done: &Result<Scale
         is_up: done.as_ref().is_ok_and(|scaled| scaled.is_up),
         done: done.as_ref().ok().cloned(),
         failed,
+        moved,
     };
     if let Some(status) = ended.status() {
         // Without it another host is told how systemd saw the end.
         let _ = sd_notify::notify(&[NotifyState::Status(&status)]);
+    }
+    // Whoever compares hears the status, and nobody would remove a note that no other unit writes again.
+    if asked.compared.is_some() {
+        return;
     }
     if let Ok(text) = serde_json::to_string(&ended) {
         // Without the note it is told that the unit has ended, and how systemd saw that.
@@ -91,6 +106,24 @@ fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// Returns a number by which those who ask at once differ.
+fn asker() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// Returns what a unit is asked for that brings an app from a number of instances to another one, or to a number whatever it has.
+pub(super) fn asked(app: &str, number: Number, from: Option<u32>, to: Instances) -> Scale {
+    let from = from.filter(|_| !matches!(number, Number::These(_)));
+    Scale {
+        app: app.to_owned(),
+        instances: to,
+        compared: from.map(|from| Compared {
+            from,
+            asker: asker(),
+        }),
+    }
+}
+
 /// Has the unit scale the app. `refused` is the failure of a user who may not do that either.
 pub(super) fn scale(
     context: &mut Context<'_>,
@@ -102,34 +135,66 @@ pub(super) fn scale(
     let refused = refused.help_also(Some(format!(
         "polkit(8) can let a group do it, see {RULES}"
     )));
+    // Others may scale the app as well, and each of them once.
+    for _ in 0..ATTEMPTS {
+        if let Some(scaled) = attempt(context, app, number, &refused)? {
+            return Ok(scaled);
+        }
+    }
+    Err(
+        Failure::failed(format!("others scale `{app}` again and again")).help(format!(
+            "run `rsgen list {app}`, and then this command again"
+        )),
+    )
+}
+
+/// Does so once; `None` where somebody else was first.
+fn attempt(
+    context: &mut Context<'_>,
+    app: &str,
+    number: Number,
+    refused: &Failure,
+) -> Result<Option<Scaled>, Failure> {
     let cpus = context.host.cpus;
     let Some(from) = targets::size(&context.layout, cpus, app) else {
-        return Err(refused);
+        return Err(refused.clone());
     };
     let wanted = number.of(app, from)?;
+    let asked = asked(app, number, Some(from), wanted);
     let to = wanted.resolve(cpus);
     let mut jobs = context.jobs()?;
-    let unit = jobs.manager.unit(&Units::of(app).scaler(wanted))?;
+    let name = Units::of(app).scaler(asked.number());
+    let unit = jobs.manager.unit(&name)?;
     if unit.load != "loaded" {
-        return Err(refused);
+        return Err(refused.clone());
+    }
+    if asked.compared.is_some() {
+        jobs.manager.listen_to(&name)?;
     }
     let begun = micros(jobs.manager.now());
     let mut told = (from != to).then_some(Notice::Scaling(app, from, to));
     let shown = (jobs.sink, Some(jobs.layout));
     let result = match run(jobs.manager, shown, app, &unit, &mut told) {
-        Err(systemd::Error::AccessDenied { .. }) => return Err(refused),
+        Err(systemd::Error::AccessDenied { .. }) => {
+            let older = asked.compared.map(|_| format!("rules for polkit from before rsgen 0.8 allow only a number: `rsgen scale {app} {to}`"));
+            return Err(refused.clone().help_also(older));
+        }
         result => result?,
     };
-    let ended = entry(jobs.layout, app, wanted).read();
-    let ended: Option<Ended> = ended.ok().and_then(|text| serde_json::from_str(&text).ok());
+    let said = match asked.compared {
+        Some(_) => jobs.manager.heard(),
+        None => entry(jobs.layout, app, wanted).read().ok(),
+    };
+    let ended = said.as_deref().and_then(Ended::parse);
     match ended.filter(|ended| ended.at >= begun) {
+        Some(ended) if ended.has_moved() => Ok(None),
         Some(ended) => {
             let scaled = ended.result()?;
             tell(jobs.sink, &scaled, told.is_none());
-            Ok(scaled)
+            Ok(Some(scaled))
         }
         None if result == JobResult::Done => {
-            let message = format!("{} has ended without a word", unit.name);
+            let message = format!("{} ended without reporting a result", unit.name);
             Err(Failure::failed(message).help(format!("run `rsgen list {app}`")))
         }
         None => Err(jobs.failed(Verb::Restart, &unit.name, result)),
@@ -161,7 +226,7 @@ pub(super) fn run(
 ) -> Result<JobResult, systemd::Error> {
     let cluster = Units::of(app).cluster();
     let end = Instant::now() + LONGEST;
-    let mut waiting = Waiting::begin(Instant::now());
+    let mut waiting = Waiting::begin(sink);
     let is_at_work = |unit: &Unit| unit.job.is_some() || !unit.is_gone();
     if is_at_work(unit) {
         while is_at_work(&manager.unit(&unit.name)?) && Instant::now() < end {
@@ -176,7 +241,7 @@ pub(super) fn run(
         left -= 1;
         let job = manager.queue(Verb::Restart, &unit.name)?;
         result = loop {
-            match manager.wait(&job, GLANCE) {
+            match manager.wait(&job, waiting.nap(sink, GLANCE)) {
                 Err(systemd::Error::TimedOut { .. }) if Instant::now() < end => {}
                 result => break result?,
             }
@@ -190,6 +255,11 @@ pub(super) fn run(
 }
 
 impl Ended {
+    /// Returns whether somebody else was first.
+    pub(super) fn has_moved(&self) -> bool {
+        self.moved.is_some()
+    }
+
     /// Reads what the unit has said as its status.
     pub(super) fn parse(status: &str) -> Option<Self> {
         serde_json::from_str(status).ok()
@@ -230,7 +300,7 @@ impl Ended {
                     ..failure
                 })
             }
-            (None, None) => Err(Failure::failed("the unit has told nothing")),
+            (None, None) => Err(Failure::failed("the unit reported nothing")),
         }
     }
 }
@@ -257,6 +327,7 @@ mod tests {
             done: Some(done),
             is_up: true,
             failed: None,
+            moved: None,
         }
     }
 

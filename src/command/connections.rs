@@ -166,6 +166,7 @@ mod tests {
             restarts: 0,
             memory_bytes: None,
             cpu_seconds: None,
+            has_leftovers: false,
             cpu_percent: None,
             connections: None,
             waiting: None,

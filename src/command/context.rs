@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::os::unix::fs::MetadataExt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::jobs::Jobs;
 use super::manual::CommandLine;
@@ -33,7 +33,7 @@ impl<'a> Context<'a> {
     ) -> Result<Self, Failure> {
         let layout = if is_users {
             let layout = Layout::of_caller().ok_or_else(|| {
-                Failure::new(Exit::Unreachable, "there is no user session here")
+                Failure::new(Exit::Unreachable, "no user session was found")
                     .help("log in as that user, or set XDG_RUNTIME_DIR and HOME")
             })?;
             refuse_foreign(&layout)?;
@@ -69,6 +69,14 @@ impl<'a> Context<'a> {
             manager: Some(systemd),
             is_reread: Cell::default(),
         }
+    }
+
+    /// Opens the connection to systemd, where a bus that does not answer may keep nobody waiting for longer than this.
+    pub(super) fn connect_within(&mut self, at_most: Duration) -> Result<(), Failure> {
+        if self.manager.is_none() {
+            self.manager = Some(systemd::connect_within(self.layout.scope, at_most)?);
+        }
+        Ok(())
     }
 
     /// Returns the connection to systemd, which is opened at the first use.

@@ -1,7 +1,5 @@
 //! Reloads in two parts: a canary that is started and kept, and what becomes of it. See [`Course`].
 
-use std::time::Instant;
-
 use clap::Args;
 
 use super::apply::Prepared;
@@ -29,7 +27,7 @@ pub(super) struct Part {
     /// Start one canary of the new version, and keep it until `--promote` or `--abort`
     #[arg(long, conflicts_with_all = ["surge", "parallel"])]
     canary_only: bool,
-    /// Go on with a canary that `--canary-only` has started: replace the instances
+    /// Continue with a canary that `--canary-only` has started: replace the instances
     #[arg(long)]
     promote: bool,
     /// Drain and stop a canary that `--canary-only` has started
@@ -158,7 +156,7 @@ impl Jobs<'_> {
         let taken = taken.map_err(|e| later(format!("{}: {e}", folder.display())))?;
         taken.ok_or_else(|| {
             later(format!(
-                "another command has a reload of `{app}` done with options of its own"
+                "another command is reloading `{app}` with its own options"
             ))
         })
     }
@@ -171,16 +169,16 @@ impl Jobs<'_> {
     ) -> Result<T, Failure> {
         let end = self.manager.now() + LONGEST;
         let mut is_told = false;
-        let mut waiting = Waiting::begin(Instant::now());
+        let mut waiting = Waiting::begin(self.sink);
         loop {
             if let Some(found) = look(self)? {
                 return Ok(found);
             }
             if self.manager.now() > end {
-                return Err(Failure::failed(format!(
-                    "a reload of `{app}` is under way and does not end"
-                ))
-                .help(format!("see `rsgen logs {app}`")));
+                return Err(
+                    Failure::failed(format!("a reload of `{app}` is still under way"))
+                        .help(format!("see `rsgen logs {app}`")),
+                );
             }
             if !is_told {
                 is_told = true;
@@ -200,7 +198,7 @@ pub(super) fn refuse_changes(prepared: &Prepared) -> Result<(), Failure> {
     }
     let app = &prepared.app;
     Err(Failure::failed(format!(
-        "the units of `{app}` would change, and `--canary-only` is for new code with the same units; nothing was changed"
+        "`--canary-only` is for new code with unchanged units, but the units of `{app}` would change; nothing was changed"
     ))
     .help(format!(
         "run `rsgen reload {app}`, which starts with a canary as well"
@@ -212,7 +210,7 @@ pub(super) fn apps(words: &[String], targets: Vec<Target>) -> Result<Vec<String>
     if let Some(file) = words.iter().find(|word| targets::is_file(word)) {
         return Err(Failure::new(
             Exit::Usage,
-            format!("`{file}` is a file, and a canary is kept of an app that is installed"),
+            format!("`{file}` is a file; `--canary-only` needs the name of an installed app"),
         )
         .help("write the name of the app"));
     }

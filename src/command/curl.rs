@@ -23,25 +23,25 @@ use crate::visible::Visible;
 /// The longest body that is shown.
 const LONGEST_BODY: usize = 1 << 20;
 
-/// Ask one instance of an app over HTTP
+/// Send an HTTP request to one instance of an app
 #[derive(Debug, Args)]
 pub(super) struct Curl {
     /// The instance, as APP@N
     #[arg(value_name = "INSTANCE")]
     instance: String,
-    /// What to ask for, with its query
+    /// The path to request, with its query
     #[arg(default_value = "/", value_parser = path)]
     path: String,
-    /// Print the head of the answer, too
+    /// Print the response headers, too
     #[arg(short, long)]
     include: bool,
-    /// Send this line in the head of the request; may be given several times
+    /// Send this header; may be given several times
     #[arg(short = 'H', long, value_name = "LINE", value_parser = header)]
     header: Vec<String>,
-    /// The time limit for the answer, as systemd.time(7) writes it
+    /// The time limit for the response, in the syntax of systemd.time(7)
     #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = span)]
     max_time: Duration,
-    /// The address of the app, if it has several
+    /// The address to use, if the app has several
     #[arg(short, long, value_name = "ADDRESS:PORT")]
     address: Option<SocketAddrV4>,
 }
@@ -75,7 +75,7 @@ impl Subcommand for Curl {
             ),
             (
                 "rsgen curl web@2 -i -H 'Host: shop.example'",
-                "Shows the head of the answer as well, and asks for another host.",
+                "Shows the response headers as well, and requests another host.",
             ),
         ],
     };
@@ -98,7 +98,7 @@ impl Subcommand for Curl {
         let asked = asked(answer, app.name(), number, (from, to), self.include);
         context.sink.answer(&asked);
         if !asked.complete {
-            let text = "the body is shown as far as it came";
+            let text = "the body is incomplete";
             context.sink.notice(&Notice::Noted(app.name(), text));
         }
         if asked.status >= 400 {
@@ -147,7 +147,7 @@ fn refuse_outside(context: &mut Context<'_>, app: &str, number: u32) -> Result<(
         .and_then(|jobs| Ok(jobs.manager.unit(&join)?));
     if unit.is_ok_and(|unit| unit.active == ActiveState::Failed) {
         let why = format!(
-            "`{app}@{number}` is not in the balance, as {join} failed, and another instance could answer"
+            "`{app}@{number}` is not in the balance because {join} failed; another instance could answer"
         );
         return Err(Failure::failed(why).help(format!("see `systemctl status {join}`")));
     }
@@ -183,7 +183,7 @@ fn no_answer(app: &str, number: u32, to: SocketAddrV4, from: Ipv4Addr, fault: &F
     let off = if is_privileged {
         ""
     } else {
-        "; one that is not healthy yet, or is being stopped, answers root alone"
+        "; an instance that is not healthy yet, or is being stopped, can be reached only by root"
     };
     Failure::new(
         exit,
@@ -242,17 +242,14 @@ fn path(text: &str) -> Result<String, String> {
     if text.starts_with('/') && is_plain {
         return Ok(text.to_owned());
     }
-    Err(
-        "a path begins with `/`, and other characters than those of ASCII are written as `%20`"
-            .to_owned(),
-    )
+    Err("a path begins with `/`; percent-encode blanks and non-ASCII characters".to_owned())
 }
 
 fn header(text: &str) -> Result<String, String> {
     let is_line = !text.chars().any(char::is_control);
     match text.split_once(':') {
         Some((name, _)) if is_line && !name.trim().is_empty() => Ok(text.to_owned()),
-        _ => Err("a line of the head is written as `Name: value`".to_owned()),
+        _ => Err("write a header as `Name: value`".to_owned()),
     }
 }
 

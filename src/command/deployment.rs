@@ -53,7 +53,7 @@ pub(super) fn each(
     goal: Goal,
 ) -> Result<Deployed, Failure> {
     for app in prepared {
-        // A pause is no moment at which nobody waits at the addresses that an app leaves.
+        // During a pause, clients wait at the addresses that an app leaves.
         if app.readdressed.is_some() || app.is_of_another_kind {
             kept::refuse_paused(jobs, &app.app)?;
         }
@@ -143,7 +143,7 @@ fn stop_first(jobs: &mut Jobs<'_>, prepared: &[Prepared]) -> Result<(), Failure>
     Ok(())
 }
 
-/// Stops the timers that have no file any more: they would stay loaded and go on.
+/// Stops the timers that no longer have a file: they would stay loaded and keep running.
 fn stop_timers(jobs: &mut Jobs<'_>, prepared: &[Prepared]) -> Result<(), Failure> {
     for ended in prepared.iter().filter(|p| p.timer == Timer::Stop) {
         jobs.stop_timer(&ended.app)?;
@@ -243,7 +243,7 @@ fn follow_beside(jobs: &mut Jobs<'_>, prepared: &Prepared, done: Action) -> Resu
     Ok(())
 }
 
-/// The change of the file of a unit. A link to that file is no such change.
+/// The change of the file of a unit. A link to that file is not such a change.
 fn change_of<'a>(prepared: &'a Prepared, unit: &str) -> Option<&'a Change> {
     let is_file = |change: &&Change| {
         let content = change.new.as_ref().or(change.old.as_ref());
@@ -341,7 +341,7 @@ fn of_instances(jobs: &mut Jobs<'_>, prepared: &Prepared, goal: Goal) -> Result<
     })
 }
 
-/// Brings the timer of an app in line with its file. systemd computes the next time anew when a timer is started.
+/// Brings the timer of an app in line with its file. systemd computes the next time again when a timer is started.
 fn schedule(jobs: &mut Jobs<'_>, prepared: &Prepared) -> Result<(), Failure> {
     let timer = Units::of(&prepared.app).timer();
     match prepared.timer {

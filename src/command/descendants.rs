@@ -17,7 +17,7 @@ const TICK: Duration = Duration::from_millis(2);
 
 /// What is started from now on, by this process or by what it starts.
 pub(super) struct Descendants {
-    /// The children of before: whoever became this process by an exec may have had some.
+    /// The earlier children: the program that became this one by an exec may have had some.
     others: Vec<Pid>,
 }
 

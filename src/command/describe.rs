@@ -29,7 +29,7 @@ use crate::systemd::Unit;
 use crate::unit::name::Units;
 use crate::visible::Visible;
 
-/// Describe one app: what runs, where its file, its units and its logs are, and what differs
+/// Describe one app: its state, the paths of its file, units and logs, and the differences from its file
 #[derive(Debug, Args)]
 #[command(visible_alias = "show", aliases = ["desc", "info"])]
 pub(super) struct Describe {
@@ -80,7 +80,7 @@ impl Subcommand for Describe {
         examples: &[
             (
                 "rsgen describe web",
-                "Shows what runs of the app, where its parts are, and what is not as its file says.",
+                "Shows the state of the app, the paths of its parts, and the differences from its file.",
             ),
             ("rsgen describe web --json", "Prints the same as JSON."),
         ],
@@ -278,9 +278,7 @@ impl Described {
     fn release(&self) -> Option<String> {
         let release = self.release.clone()?;
         let back = self.back_from.as_ref().map(|from| {
-            format!(
-                ", back from {from} by a rollback; what is installed or deployed next replaces it"
-            )
+            format!(", rolled back from {from}; the next install or deploy replaces it")
         });
         Some(release + &back.unwrap_or_default())
     }
@@ -296,7 +294,7 @@ impl Described {
             let app = &self.app.name;
             let names = names.join(" ");
             told.push(format!(
-                "{names} would be others: `rsgen reload {app}` applies the file"
+                "{names} would change: `rsgen reload {app}` applies the file"
             ));
         }
         if self.needs_daemon_reload {

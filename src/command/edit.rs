@@ -2,7 +2,7 @@
 //!
 //! The editor gets a copy that nobody else can open. The file itself is written only once the copy has been checked, and only if it is
 //! still as it was when the copy was made; with `rsgen reload` after an edit by hand, a broken file lies in its place until then. What was
-//! typed is never lost: where it does not take effect, the copy stays and its path is told.
+//! typed is never lost: if it does not take effect, the copy stays and its path is shown.
 
 use std::io::{ErrorKind, Read};
 
@@ -26,11 +26,11 @@ use crate::output::{Answer, Exit, Failure, Notice, Shown, Sink, Style};
 use crate::plan::diff::Content;
 use crate::state::Draft;
 
-const INVALID: &str = "Edit again, or give up? [e/g]";
-const VALID: &str = "Apply this, edit again, or give up? [a/e/g]";
+const INVALID: &str = "Edit again, or discard? [e/d]";
+const VALID: &str = "Apply this, edit again, or discard? [a/e/d]";
 const APPLY: char = 'a';
 const AGAIN: char = 'e';
-const GIVE_UP: char = 'g';
+const DISCARD: char = 'd';
 
 /// Change the installed file of an app in an editor, then check it and reload the app
 #[derive(Debug, Args)]
@@ -51,7 +51,7 @@ impl Subcommand for Edit {
         examples: &[
             (
                 "rsgen edit web",
-                "Opens /etc/rsgen/web.toml in an editor, shows what that changes, and reloads the app.",
+                "Opens /etc/rsgen/web.toml in an editor, shows the resulting changes, and reloads the app.",
             ),
             (
                 "rsgen edit web --dry-run",
@@ -66,7 +66,7 @@ impl Subcommand for Edit {
         context.require_permission("edit")?;
         match context.jobs() {
             Ok(mut jobs) => kept::refuse(&mut jobs, &app)?,
-            // Where there is no systemd, as when an image is built, nothing is paused either.
+            // Without systemd, as when an image is built, nothing is paused either.
             Err(failure) if !self.dry_run => return Err(failure),
             Err(_) => {}
         }
@@ -99,14 +99,14 @@ fn begin(context: &Context<'_>, original: &Original) -> Result<Draft, Failure> {
     let draft = Draft::begin(&context.layout.run, app, &original.text);
     let draft = draft.map_err(|e| {
         let run = context.layout.run.display();
-        Failure::failed(format!("no copy for the editor can be written: {run}: {e}"))
+        Failure::failed(format!("cannot write the copy for the editor: {run}: {e}"))
     })?;
     let draft = draft.ok_or_else(|| {
         let lock = format!("{}/:edit:{app}/lock", context.layout.run.display());
         Failure::failed(format!("another `rsgen edit` has `{app}` open"))
             .help(format!("`fuser -v {lock}` shows which"))
     })?;
-    // The last one is the one that somebody may miss.
+    // The last one is the one that a user may miss.
     if let Some((last, others)) = draft.earlier().split_last() {
         let more = match others.len() {
             0 => String::new(),
@@ -199,7 +199,7 @@ impl Revision {
                     };
                     let foreseen = tell_steps(context, &prepared)?;
                     self.tell_place(context);
-                    let answer = prompt.ask(VALID, &[APPLY, AGAIN, GIVE_UP]);
+                    let answer = prompt.ask(VALID, &[APPLY, AGAIN, DISCARD]);
                     if answer == Some(APPLY) {
                         match self.planned_anew(context, &prepared, &foreseen)? {
                             Some(prepared) => return Ok(Some(prepared)),
@@ -213,7 +213,7 @@ impl Revision {
                     self.original.refuse_changed()?;
                     context.sink.failure(&failure);
                     self.tell_place(context);
-                    let answer = prompt.ask(INVALID, &[AGAIN, GIVE_UP]);
+                    let answer = prompt.ask(INVALID, &[AGAIN, DISCARD]);
                     if answer != Some(AGAIN) {
                         return Err(failure.silent());
                     }
@@ -221,13 +221,13 @@ impl Revision {
                 }
             };
             if answer != Some(AGAIN) {
-                return Err(Failure::failed("given up, so nothing was changed"));
+                return Err(Failure::failed("discarded, so nothing was changed"));
             }
             self.editor.edit(self.draft.path())?;
         }
     }
 
-    /// Tells where the text is before a question, which Ctrl-C ends together with the command.
+    /// Shows where the text is before a question, which Ctrl-C ends together with the command.
     fn tell_place(&self, context: &Context<'_>) {
         let text = format!("the edited text is in {}", self.draft.path().display());
         let app = self.original.app();
@@ -235,7 +235,7 @@ impl Revision {
     }
 
     /// Makes the plan again that was agreed to, since a person may think for long: the app may have been started, stopped or paused
-    /// meanwhile. Returns `None` where it has become another one, and says so.
+    /// meanwhile. Returns `None` if it has become another one, and says so.
     fn planned_anew(
         &self,
         context: &mut Context<'_>,
@@ -245,7 +245,7 @@ impl Revision {
         let app = self.original.app();
         kept::refuse(&mut context.jobs()?, app)?;
         self.original.refuse_changed()?;
-        // All warnings are told already.
+        // All warnings were already shown.
         let sink = std::mem::replace(&mut context.sink, &Silence);
         let planned = self.check(context);
         context.sink = sink;
@@ -255,7 +255,7 @@ impl Revision {
         {
             return Ok(Some(planned));
         }
-        let text = "something has changed since the question, so this is what would happen now";
+        let text = "something changed while you were asked; this is what would happen now";
         context.sink.notice(&Notice::Noted(app, text));
         Ok(None)
     }

@@ -1,7 +1,7 @@
 //! The editor of the caller, which `rsgen edit` starts with the caller's rights.
 //!
 //! `begin` takes `$EDITOR` and its like from the environment of every command, so that no library of ours acts on them. Here they are meant:
-//! whoever may run this command as root may run a program as root. A rule of sudoers(5) that allows it allows everything, as one for
+//! anybody who may run this command as root may run a program as root. A rule of sudoers(5) that allows it allows everything, as one for
 //! `systemctl edit` does, and docs/security.md says so.
 
 use std::ffi::OsString;
@@ -50,7 +50,7 @@ impl Editor {
         });
         let Some((variable, text)) = given else {
             if !has_terminal {
-                let message = "there is no terminal for an editor";
+                let message = "the editor needs a terminal";
                 return Err(Failure::new(Exit::Usage, message).help(
                     "name a program in `EDITOR` that edits without one, or run `rsgen install` with the changed file",
                 ));
@@ -64,7 +64,10 @@ impl Editor {
         let words = text.to_str().and_then(shlex::split);
         let words = words.filter(|words| !words.is_empty()).ok_or_else(|| {
             let shown = Visible::line(&text.to_string_lossy());
-            let message = format!("`{variable}` is `{}`, which is no command", shown.as_str());
+            let message = format!(
+                "`{variable}` is `{}`, which is not a command",
+                shown.as_str()
+            );
             Failure::new(Exit::Usage, message).help("close its quotes, as for a shell")
         })?;
         Ok(Self {
@@ -156,10 +159,13 @@ mod tests {
     #[test]
     fn what_is_no_command_and_what_nobody_could_type_into_is_refused() {
         let quote = lines(&[("EDITOR", "vim 'a")], true).unwrap_err();
-        assert_eq!(quote.message, "`EDITOR` is `vim 'a`, which is no command");
+        assert_eq!(
+            quote.message,
+            "`EDITOR` is `vim 'a`, which is not a command"
+        );
         assert_eq!(quote.exit, Exit::Usage);
         let nobody = lines(&[], false).unwrap_err();
-        assert_eq!(nobody.message, "there is no terminal for an editor");
+        assert_eq!(nobody.message, "the editor needs a terminal");
         assert_eq!(nobody.exit, Exit::Usage);
     }
 

@@ -27,7 +27,7 @@ const LONGEST: u64 = 8 << 20;
 /// Show the variables that the program of an instance was started with
 #[derive(Debug, Args)]
 pub(super) struct Env {
-    /// The instance, as APP@N; of an app, the first that runs
+    /// The instance, as APP@N; for an app, its first running instance
     #[arg(value_name = "INSTANCE")]
     instance: String,
 }
@@ -57,7 +57,7 @@ impl Subcommand for Env {
         examples: &[
             (
                 "rsgen env web@2",
-                "Shows the variables of instance 2, passwords among them, one in each line.",
+                "Shows the variables of instance 2, passwords included, one per line.",
             ),
             (
                 "rsgen env --json web",
@@ -106,8 +106,10 @@ fn main_process(context: &mut Context<'_>, target: &Target) -> Result<(u32, u32,
         }
     }
     let app = target.app();
-    Err(Failure::failed(format!("no program of `{target}` runs"))
-        .help(format!("run `rsgen list {app}` to see its instances")))
+    Err(
+        Failure::failed(format!("`{target}` has no running program"))
+            .help(format!("run `rsgen list {app}` to see its instances")),
+    )
 }
 
 /// Reads the variables of a process in this control group or below it. Everything is read below one descriptor of the process's
@@ -144,7 +146,7 @@ fn hidden() -> io::Error {
     io::ErrorKind::PermissionDenied.into()
 }
 
-/// Splits the text of `/proc/PID/environ`. A program may have written anything there; what is no assignment has no name.
+/// Splits the text of `/proc/PID/environ`. A program may have written anything there; text that is not an assignment has no name.
 fn variables(text: &[u8]) -> Vec<(String, String)> {
     let entries = text
         .split(|byte| *byte == 0)
@@ -159,7 +161,7 @@ fn variables(text: &[u8]) -> Vec<(String, String)> {
 
 fn refused(error: &io::Error, unit: &str) -> Failure {
     if error.kind() == io::ErrorKind::PermissionDenied {
-        let message = format!("the variables of {unit} are for root and for the user of the app");
+        let message = format!("only root and the user of the app may read the variables of {unit}");
         return Failure::new(Exit::Unreachable, message).help("run it with sudo");
     }
     let is_gone =

@@ -7,6 +7,7 @@ use super::{hint, last_words, port_owner, status};
 use crate::output::{CANCELLED, Exit, Failure, Notice};
 use crate::systemd::{ActiveState, JobResult, Unit, Verb};
 use crate::unit::name::{Member, Units, owner, parse};
+use crate::visible::Visible;
 
 /// The largest number of reasons in a failure: each of many instances may have one of its own, such as a port.
 const NAMED: usize = 3;
@@ -14,6 +15,17 @@ const NAMED: usize = 3;
 impl Jobs<'_> {
     /// Returns the failure for a job that ended badly, after showing the unit's last output.
     pub(super) fn failed(&mut self, verb: Verb, unit: &str, result: JobResult) -> Failure {
+        self.failed_after(verb, unit, result, &[])
+    }
+
+    /// Does the same where these lines of the output have been shown.
+    pub(super) fn failed_after(
+        &mut self,
+        verb: Verb,
+        unit: &str,
+        result: JobResult,
+        told: &[String],
+    ) -> Failure {
         let needed = match result {
             JobResult::Dependency => self.failed_socket(unit),
             JobResult::Failed if unit.ends_with(".socket") => Some(unit.to_owned()),
@@ -25,18 +37,12 @@ impl Jobs<'_> {
             None => self.manager.unit(unit),
         };
         let state = state.ok();
-        let words = state.as_ref().map(|state| match (parse(unit), verb) {
-            (Some((app, _)), _) if needed.is_some() => {
-                last_words::of_a_socket(self.layout, app, state)
+        if let Some(state) = &state {
+            let mut words = self.words(verb, unit, needed.is_some(), state);
+            words.retain(|line| !told.iter().any(|told| told == line.as_str()));
+            for line in words {
+                self.sink.notice(&Notice::LastWord(&line));
             }
-            (Some((app, Member::Cluster)), _) if is_next(state) => {
-                last_words::of_any_run_since(self.layout, app, self.begun)
-            }
-            (_, Verb::Reload) => last_words::of_unit_since(self.layout, state, self.begun),
-            _ => last_words::of_unit(self.layout, state),
-        });
-        for line in words.unwrap_or_default() {
-            self.sink.notice(&Notice::LastWord(&line));
         }
         let exit = if result == JobResult::Timeout {
             Exit::TimedOut
@@ -51,10 +57,9 @@ impl Jobs<'_> {
             };
             return self.unopened(exit, message, &socket);
         }
-        if let Some(state) = state.as_ref().filter(|state| state.is_unmet()) {
-            let message = format!("{verb} of {unit} failed: {}", state.why());
-            let app = parse(unit).map_or(unit, |(app, _)| app);
-            return Failure::new(exit, message).help(hint::unmet(state, app).unwrap_or_default());
+        if let Some((why, help)) = self.unmet(verb, unit, state.as_ref()) {
+            let message = format!("{verb} of {unit} failed: {why}");
+            return Failure::new(exit, message).help(help);
         }
         let why = match self.last_death(unit, state.as_ref()) {
             Some(death) => format!(" ({death})"),
@@ -74,6 +79,56 @@ impl Jobs<'_> {
         Failure::new(exit, format!("{verb} of {unit} {how}{why}"))
             .help(help)
             .help_first(self.elsewhere(unit))
+    }
+
+    /// Returns the conditions that have kept a unit down, or all instances of an app, and what to do: the journal has nothing to say of them.
+    fn unmet(&mut self, verb: Verb, unit: &str, state: Option<&Unit>) -> Option<(String, String)> {
+        let app = parse(unit).map_or(unit, |(app, _)| app);
+        let down = match state? {
+            state if state.is_unmet() => vec![state.clone()],
+            _ if verb == Verb::Stop => return None,
+            _ => self.kept_down(unit)?,
+        };
+        let mut reasons: Vec<String> = Vec::new();
+        for why in down.iter().map(Unit::why) {
+            if !reasons.contains(&why) {
+                reasons.push(why);
+            }
+        }
+        reasons.truncate(NAMED);
+        let help = hint::unmet(down.first()?, app)?;
+        Some((reasons.join("; "), help))
+    }
+
+    /// Returns the instances of the cluster unit, if each of them was kept down by a condition.
+    fn kept_down(&mut self, unit: &str) -> Option<Vec<Unit>> {
+        let Some((app, Member::Cluster)) = parse(unit) else {
+            return None;
+        };
+        let units = Units::of(app);
+        let mut briefs = self.manager.units(&units.instances()).ok()?;
+        briefs.sort_by_key(|brief| units.number(&brief.name));
+        let mut down = Vec::new();
+        for brief in briefs {
+            let instance = self.manager.unit(&brief.name).ok()?;
+            if !instance.is_unmet() {
+                return None;
+            }
+            down.push(instance);
+        }
+        Some(down)
+    }
+
+    /// Returns the last output of a unit, or of the socket that it needs, in this state.
+    fn words(&self, verb: Verb, unit: &str, is_socket: bool, state: &Unit) -> Vec<Visible> {
+        match (parse(unit), verb) {
+            (Some((app, _)), _) if is_socket => last_words::of_a_socket(self.layout, app, state),
+            (Some((app, Member::Cluster)), _) if is_next(state) => {
+                last_words::of_any_run_since(self.layout, app, self.begun)
+            }
+            (_, Verb::Reload) => last_words::of_unit_since(self.layout, state, self.begun),
+            _ => last_words::of_unit(self.layout, state),
+        }
     }
 
     /// Returns how the instances died, where the cluster unit is being started again by now. A reason that several have is told of the first,

@@ -81,7 +81,7 @@ fn address(socket: &Found) -> Result<Listen, Option<String>> {
     match &socket.spot {
         Spot::Inet(address) if address.port() == 0 => Err(match kind {
             SocketKind::Stream => Some(format!(
-                "listens on a free port of the kernel's choice ({}), which each instance has for itself",
+                "listens on a free port chosen by the kernel ({}), which differs in each instance",
                 address.ip()
             )),
             // A client's socket.
@@ -127,7 +127,7 @@ impl Findings {
         let gone = self.listen.iter().filter(|l| is_gone(l));
         let gone = gone.map(|listen| {
             format!(
-                "listens on {listen}, and on another port at the next start, which each instance has for itself"
+                "listens on {listen}, but on another port at the next start; instances cannot share a changing port"
             )
         });
         self.notes.extend(gone);
@@ -269,7 +269,7 @@ mod tests {
         assert!(
             unclear
                 .to_string()
-                .contains("free port of the kernel's choice")
+                .contains("free port chosen by the kernel")
         );
         let path = Found {
             transport: Transport::UnixStream,
@@ -299,7 +299,7 @@ mod tests {
         let other = found(&["0.0.0.0:3000", "0.0.0.0:39000"]);
         let left = chosen.confirmed_by(&other).unwrap();
         assert_eq!(left.listen, ["0.0.0.0:3000".parse().unwrap()]);
-        assert!(left.notes[0].starts_with("listens on 0.0.0.0:45123, and on another port"));
+        assert!(left.notes[0].starts_with("listens on 0.0.0.0:45123, but on another port"));
         let chosen = found(&["0.0.0.0:45123"]);
         let unclear = chosen.confirmed_by(&other).unwrap_err().to_string();
         assert!(

@@ -15,6 +15,7 @@ use crate::contract::Course;
 use crate::output::{Block, Exit, Failure, Notice};
 use crate::systemd::{self, ATTEMPTS, ActiveState, Job, JobResult, Verb};
 use crate::unit::name::Units;
+use crate::visible::Visible;
 use crate::walk::Record;
 
 /// How many instances on their way are looked at each time.
@@ -24,6 +25,8 @@ const SEEN: usize = 16;
 struct Followed {
     tail: Tail,
     last: Option<Record>,
+    /// The lines of the walk that have been shown.
+    told: Vec<String>,
     waiting: Waiting,
     /// The picture that takes the place of lines on a terminal.
     drawn: Option<(Block, Picture)>,
@@ -68,12 +71,14 @@ impl Jobs<'_> {
         let unit = Units::of(app).cluster();
         let _asked = self.ask_for_a_walk(app);
         self.sink.notice(&Notice::Reloading(app));
-        state::forget_deaths(self.layout, app, None);
+        // The walk forgets the deaths of an instance when it starts it anew: if the canary fails, why another was given up is still known.
+        state::forget_failures(self.layout, app);
         for left in (0..=ATTEMPTS).rev() {
             let mut walk = Followed {
                 tail: Tail::new(&self.layout.state(app)),
                 last: None,
-                waiting: Waiting::begin(Instant::now()),
+                told: Vec::new(),
+                waiting: Waiting::begin(self.sink),
                 drawn: self.sink.block().map(|block| (block, Picture::new(app))),
             };
             let _note = self.wish(app, wish)?;
@@ -84,17 +89,18 @@ impl Jobs<'_> {
                 JobResult::Done => match end(walk.last.as_ref(), app, course) {
                     Some(End::Failed(failure)) => Some(End::Failed(failure)),
                     // A walk that has begun and has no end was killed.
-                    None if walk.last.is_some() => Some(End::Failed(self.failed(
+                    None if walk.last.is_some() => Some(End::Failed(self.failed_after(
                         Verb::Reload,
                         &unit,
                         JobResult::Failed,
+                        &walk.told,
                     ))),
                     _ => return Ok(()),
                 },
                 JobResult::Canceled => self.outlast(app, course, &mut walk)?,
                 result => Some(match end(walk.last.as_ref(), app, course) {
                     Some(End::Failed(failure)) => End::Failed(failure),
-                    _ => End::Failed(self.failed(Verb::Reload, &unit, result)),
+                    _ => End::Failed(self.failed_after(Verb::Reload, &unit, result, &walk.told)),
                 }),
             };
             match end {
@@ -184,8 +190,10 @@ impl Jobs<'_> {
             if !is_drawn {
                 self.sink.notice(&Notice::Walked(&record));
             }
+            // In the words of the journal.
+            walk.told.push(Visible::line(&record.text).to_string());
             walk.last = Some(record);
-            walk.waiting.is_interrupted(Instant::now());
+            walk.waiting.is_interrupted();
         }
     }
 
@@ -223,7 +231,7 @@ fn end(last: Option<&Record>, app: &str, course: Option<Course>) -> Option<End> 
     if last.is_done() {
         // systemd merges reloads that are queued at the same moment, and of two notes the walk finds the later one.
         let message = format!(
-            "{app}: another command has asked for another part of a reload at the same moment, and that was done: {}",
+            "{app}: another command requested a different part of a reload at the same time, and that one was carried out: {}",
             last.text
         );
         let failure = Failure::failed(message);

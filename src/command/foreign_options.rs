@@ -69,7 +69,7 @@ const KEYS: &[&str] = &[
 ];
 
 const START: &str =
-    "`rsgen start` starts what is installed: run `rsgen install SCRIPT -i N --name NAME`";
+    "`rsgen start` starts installed apps: run `rsgen install SCRIPT -i N --name NAME`";
 
 const INIT: &str = "run `rsgen init -- SCRIPT`, which writes an ecosystem file, and add the key for that to it: `man rsgen.toml` has \
                     every key, with PM2's name";
@@ -84,7 +84,7 @@ const FOREIGN: &[Foreign] = &[
     foreign(
         &["import"],
         &["--env"],
-        "leave it out: every `env_NAME` is taken over, and `rsgen install ecosystem.toml --env NAME` chooses one",
+        "leave it out: every `env_NAME` is imported, and `rsgen install ecosystem.toml --env NAME` chooses one",
     ),
     foreign(
         &["import"],
@@ -94,7 +94,7 @@ const FOREIGN: &[Foreign] = &[
     foreign(
         &["reload", "restart"],
         &["-i", "--instances"],
-        "run `rsgen scale APP N`, which leaves the instances alone that are to stay",
+        "run `rsgen scale APP N`, which does not touch the remaining instances",
     ),
     foreign(
         &["reload", "restart"],
@@ -125,7 +125,7 @@ const FOREIGN: &[Foreign] = &[
     foreign(
         &["restart"],
         &["--parallel"],
-        "run `rsgen reload APP --parallel 2`, which replaces the instances so many at a time",
+        "run `rsgen reload APP --parallel 2`, which replaces that many instances at a time",
     ),
     foreign(&["start"], SIZE, START),
     foreign(&["start"], KEYS, INIT),
@@ -244,10 +244,17 @@ pub(super) fn explain(
 /// Fills the app from the command line into an answer.
 pub(super) fn answer(answer: &str, word: &str, given: &[&str]) -> String {
     let each = |app| Units::of(app).instances_typed();
-    let behind = given.iter().skip_while(|given| **given != word).skip(1);
+    let pairs = given.iter().zip(given.iter().skip(1));
+    let behind = pairs.skip_while(|(given, _)| **given != word);
+    // A number behind an option is its value, as behind `--lines`.
+    let is_word = |before: &str, word: &str| {
+        !(word.starts_with('-') || before.starts_with('-') && word.parse::<u32>().is_ok())
+    };
     let mut text = answer.to_owned();
-    for argument in behind.filter(|argument| !argument.starts_with('-')) {
-        if is_app(argument) {
+    for (_, argument) in behind.filter(|(before, word)| is_word(before, word)) {
+        if let Some(help) = uninstall::by_number(argument, &text) {
+            text = help;
+        } else if is_app(argument) {
             text = text
                 .replace("EACH", &each(argument))
                 .replace("APP", argument);
@@ -258,10 +265,8 @@ pub(super) fn answer(answer: &str, word: &str, given: &[&str]) -> String {
         }
     }
     let of_script = |given: &&&str| !given.starts_with('-') && given.contains(['.', '/']);
-    if let Some(script) = given.iter().find(of_script) {
-        text = text.replace("SCRIPT", script);
-    }
-    text.replace("EACH", &each("APP"))
+    let script = given.iter().find(of_script).unwrap_or(&"SCRIPT");
+    text.replace("SCRIPT", script).replace("EACH", &each("APP"))
 }
 
 /// Returns whether a word can be pasted as the name of an app.
@@ -285,7 +290,7 @@ mod tests {
     const ANSWERS: &[(&str, &str)] = &[
         (
             "rsgen import ecosystem.config.js --env production",
-            "`rsgen import` has no `--env`\nhelp: leave it out: every `env_NAME` is taken over",
+            "`rsgen import` has no `--env`\nhelp: leave it out: every `env_NAME` is imported",
         ),
         ("rsgen import --only web", "--only web` installs one"),
         (

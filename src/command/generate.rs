@@ -31,7 +31,7 @@ pub(super) struct Generate {
     /// The folder to write the units into
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
-    /// The folder that will be `/` of the host, as in the build of a package; the ecosystem file has to be below it
+    /// The folder that will be `/` on the host, for building a package; the ecosystem file has to be below it
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
 }

@@ -48,7 +48,7 @@ pub(super) struct Gone {
 }
 
 impl Gone {
-    /// Finds them, where the command works on all apps of the file.
+    /// Finds them, if the command works on all apps of the file.
     ///
     /// # Errors
     /// If they are to be removed, and cannot be.
@@ -77,7 +77,7 @@ impl Gone {
                 "{} has no app, so `--prune` would remove all of its apps",
                 input.shown
             );
-            let help = "name those that are to go: `rsgen uninstall APP`";
+            let help = "remove them by name: `rsgen uninstall APP`";
             return Err(Failure::new(Exit::Invalid, message).help(help));
         }
         let (installed, _) = sources::all(layout);
@@ -102,7 +102,7 @@ impl Gone {
         }
         match Ledger::read(layout, app) {
             Ok(ledger) => Ok(ledger.origin.as_ref() == Some(path)),
-            // Without `--prune` this is no more than a notice that is left out.
+            // Without `--prune`, only a notice is missing.
             Err(_) if !self.is_pruned => Ok(false),
             Err(failure) => Err(failure),
         }
@@ -123,7 +123,7 @@ impl Gone {
             .collect()
     }
 
-    /// Returns the next step where an app that is gone has an address that an app of the file needs.
+    /// Returns the next step if an app that is gone has an address that an app of the file needs.
     pub(super) fn help(&self, layout: &Layout, app: &str) -> Option<String> {
         let is_gone = self.apps.iter().any(|gone| gone == app);
         let help = format!(
@@ -147,7 +147,7 @@ impl Gone {
     pub(super) fn tell(&self, sink: &dyn Sink, layout: &Layout, command: &str) {
         for app in self.apps.iter().filter(|_| !self.is_pruned) {
             let text = format!(
-                "`{}` no longer has this app, which goes on; `rsgen {command} {} --prune` removes it",
+                "`{}` no longer has this app, which keeps running; `rsgen {command} {} --prune` removes it",
                 self.shown, self.shown
             );
             let text = hint::for_manager(layout.scope, &text);
@@ -156,7 +156,7 @@ impl Gone {
     }
 }
 
-/// Refuses `--prune` where it is not said which apps there are to be.
+/// Refuses `--prune` if it is not said which apps there should be.
 fn refuse(origin: &Origin, input: &Input, only: &[String]) -> Result<(), Failure> {
     let usage = |message: &str| Failure::new(Exit::Usage, message);
     if !only.is_empty() {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::jobs::{Jobs, TICK};
 use super::locate;
+use super::waiting::Waiting;
 use crate::output::Failure;
 use crate::systemd::{ActiveState, Brief, Verb};
 use crate::unit::name::Units;
@@ -71,6 +72,7 @@ fn close_unserved(jobs: &mut Jobs<'_>, app: &str) -> Result<bool, Failure> {
 fn await_verdict(jobs: &mut Jobs<'_>, app: &str) -> Result<(), Failure> {
     let units = Units::of(app);
     let end = jobs.manager.now() + SOON;
+    let mut waiting = Waiting::begin(jobs.sink);
     while jobs.manager.now() < end {
         let cluster = jobs.manager.unit(&units.cluster())?;
         let instances = jobs.manager.units(&units.instances())?;
@@ -78,6 +80,7 @@ fn await_verdict(jobs: &mut Jobs<'_>, app: &str) -> Result<(), Failure> {
         if cluster.active != ActiveState::Active || !instances.iter().all(is_over) {
             break;
         }
+        waiting.tell_of(jobs.sink, app, "the status of the app to say how it ended");
         jobs.manager.pause(TICK);
     }
     Ok(())

@@ -2,6 +2,7 @@
 //! failure of theirs.
 
 use std::cell::RefCell;
+use std::time::Instant;
 
 use crate::ecosystem::Report;
 use crate::output::{Answer, Failure, Notice, Sink};
@@ -56,6 +57,10 @@ impl Sink for Held<'_> {
 
     fn failure(&self, failure: &Failure) {
         self.sink.failure(failure);
+    }
+
+    fn shown_at(&self) -> Option<Instant> {
+        self.sink.shown_at()
     }
 
     fn is_for_scripts(&self) -> bool {

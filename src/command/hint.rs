@@ -33,7 +33,7 @@ pub(super) fn unmet(unit: &Unit, app: &str) -> Option<String> {
 /// Returns the same hint for a unit of this name.
 pub(super) fn unmet_by(unit: &str, app: &str) -> String {
     format!(
-        "see to it that it holds, or take it out of `[apps.unit]` of the app's file, and run `rsgen reload {app}`; `systemctl cat {unit}` \
+        "make sure that it holds, or remove it from `[apps.unit]` in the app's file, and run `rsgen reload {app}`; `systemctl cat {unit}` \
          shows where it is written"
     )
 }

@@ -19,10 +19,10 @@ use crate::visible::Visible;
 /// Show what has happened to apps: reloads, deploys, scales, starts, stops, runs and crashes, and who asked for them
 #[derive(Debug, Args)]
 pub(super) struct History {
-    /// App names; every app without any, or with `all`
+    /// App names; without any, or with `all`, every app
     #[arg(value_name = "APP")]
     apps: Vec<String>,
-    /// Only this many of the latest, or `all`
+    /// Only this many of the latest entries, or `all`
     #[arg(short = 'n', long, value_name = "N", default_value = "20", value_parser = logs::lines)]
     lines: Lines,
     /// Begin at a time, such as -1h, "10:30" or yesterday
@@ -52,7 +52,7 @@ pub(super) struct Row {
     what: &'static str,
     /// `done` or `failed`.
     outcome: &'static str,
-    /// The user who asked; null where nobody did, or somebody asked systemd.
+    /// The user who requested it; null if nobody did, or if it was requested from systemd.
     by: Option<String>,
     /// The subcommand by which that user asked.
     command: Option<String>,
@@ -107,7 +107,7 @@ impl Subcommand for History {
 }
 
 impl History {
-    /// How many of the latest events are asked for; all of those in a range of time.
+    /// How many of the latest events are requested; all of those in a range of time.
     fn number(&self) -> Option<u32> {
         let is_range = self.since.is_some() || self.until.is_some();
         self.lines.outside(is_range)

@@ -110,7 +110,7 @@ pub(super) fn processes(folder: &Path) -> impl Iterator<Item = u32> {
 }
 
 /// The processes of a group. Those of another PID namespace are 0.
-fn own(folder: &Path) -> Vec<u32> {
+pub(super) fn own(folder: &Path) -> Vec<u32> {
     let text = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
     let numbers = text.lines().filter_map(|line| line.parse().ok());
     numbers.filter(|pid| *pid != 0).collect()

@@ -80,7 +80,7 @@ impl HostProbe {
         }
     }
 
-    /// Returns the same host for units that are made for a package, whose files belong to whoever builds the package.
+    /// Returns the same host for units that are made for a package, whose files belong to the user who builds the package.
     pub(super) fn for_a_package(self) -> Self {
         Self {
             has_owners: false,
@@ -119,7 +119,7 @@ impl Probe for HostProbe {
     fn names_interpreter(&self, path: &Path) -> bool {
         let mut start = [0; 2];
         let read = files::open(path).and_then(|mut file| file.read_exact(&mut start));
-        // A file that cannot be read may be executable all the same.
+        // A file that cannot be read may still be executable.
         self.root.is_some() || read.is_err() || start == *b"#!"
     }
 
@@ -275,7 +275,7 @@ fn name(account: Account) -> String {
     name.unwrap_or(number)
 }
 
-/// Returns the user ID of whoever called sudo(8), from `SUDO_UID`. Only root's environment is believed.
+/// Returns the user ID of the user who called sudo(8), from `SUDO_UID`. Only root's environment is believed.
 fn invoker(sudo_uid: Option<String>, is_root: bool) -> Option<String> {
     sudo_uid.filter(|uid| is_root && uid.parse::<u32>().is_ok())
 }
@@ -286,7 +286,7 @@ fn home(user: &str) -> Option<PathBuf> {
     home.starts_with('/').then(|| home.into())
 }
 
-/// Returns a user's name, or the number where systemd would not accept the name, for instance because of a blank.
+/// Returns a user's name, or the number if systemd would not accept the name, for instance because of a blank.
 pub(super) fn user(number: u32) -> Option<String> {
     let number = number.to_string();
     let entry = answer("/usr/bin/getent", &["passwd", "--", &number])?;

@@ -18,7 +18,7 @@ use super::subcommand::Subcommand;
 use crate::ecosystem::{self, Diagnostic, Report, sessions};
 use crate::generate::files;
 use crate::import::{self, Imported, Kind, Source};
-use crate::output::{Exit, Failure, Shown, Sink, Style};
+use crate::output::{Exit, Failure, Notice, Shown, Sink, Style};
 use crate::visible::Visible;
 
 /// The name of the file that is written unless another is given.
@@ -95,7 +95,8 @@ impl Subcommand for Import {
     fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         let is_printed = self.output.as_deref() == Some(Path::new(input::STANDARD_INPUT));
         let target = self.output.unwrap_or_else(|| beside(&self.file));
-        let draft = import(&self.file, Some(target.as_path()).filter(|_| !is_printed))?;
+        let written = Some(target.as_path()).filter(|_| !is_printed);
+        let draft = import(&self.file, written, context.sink)?;
         if !is_printed {
             draft.write(self.force)?;
         }
@@ -182,8 +183,22 @@ pub(super) struct Draft {
     owner: Option<u32>,
 }
 
+/// Returns what Node makes of a file, and tells meanwhile that it is waited for.
+fn by_node(file: &Path, sink: Option<&dyn Sink>) -> Result<String, Failure> {
+    let line = format!("waiting for Node, which reads {}", file.display());
+    node::json(file, &|| {
+        if let Some(sink) = sink {
+            sink.notice(&Notice::Remark(&line));
+        }
+    })
+}
+
 /// Imports a file. `target` is where the ecosystem file will be; `None` stands for standard output.
-pub(super) fn import(file: &Path, target: Option<&Path>) -> Result<Draft, Failure> {
+pub(super) fn import(
+    file: &Path,
+    target: Option<&Path>,
+    sink: &dyn Sink,
+) -> Result<Draft, Failure> {
     let shown = file.display().to_string();
     let invalid = |message: String| Failure::new(Exit::Invalid, message);
     let Some(kind) = Kind::of(file) else {
@@ -206,7 +221,12 @@ pub(super) fn import(file: &Path, target: Option<&Path>) -> Result<Draft, Failur
     let found = opened.metadata().map_err(unreadable)?;
     let text = files::text(opened).map_err(unreadable)?;
     let is_for_node = kind == Kind::Script || kind == Kind::Json && !import::is_json(&text);
-    let text = if is_for_node { node::json(file)? } else { text };
+    let text = if is_for_node {
+        // Where the ecosystem file is printed, it goes where notices do.
+        by_node(file, Some(sink).filter(|_| target.is_some()))?
+    } else {
+        text
+    };
     let absolute = std::path::absolute(file).map_err(unreadable)?;
     let path = input::utf8_folder(&absolute)?;
     let target = target.unwrap_or(file);
@@ -303,6 +323,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::command::tests::stage::Recorder;
 
     #[test]
     fn what_a_link_of_others_leads_root_to_does_not_become_theirs() {
@@ -317,7 +338,7 @@ mod tests {
         std::fs::set_permissions(&secret, PermissionsExt::from_mode(0o640)).unwrap();
         let file = folder.join("Procfile");
         symlink(&secret, &file).unwrap();
-        let draft = import(&file, Some(&beside(&file))).unwrap();
+        let draft = import(&file, Some(&beside(&file)), &Recorder::default()).unwrap();
         // What the path leads to by now makes no difference.
         std::fs::remove_file(&file).unwrap();
         std::fs::write(&file, "").unwrap();
@@ -337,7 +358,7 @@ mod tests {
         std::fs::write(one.join("Procfile"), "web: ./serve\n").unwrap();
         symlink(&one, &link).unwrap();
         let file = link.join("Procfile");
-        let draft = import(&file, Some(&beside(&file))).unwrap();
+        let draft = import(&file, Some(&beside(&file)), &Recorder::default()).unwrap();
         std::fs::remove_file(&link).unwrap();
         symlink(&other, &link).unwrap();
         for is_forced in [false, true] {

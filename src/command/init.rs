@@ -42,7 +42,7 @@ pub(super) struct Init {
 #[derive(Debug, Serialize)]
 pub(super) struct Written {
     pub(super) file: String,
-    /// The addresses; null where nothing could be started, and the file leaves them out.
+    /// The addresses; null if nothing could be started, and the file leaves them out.
     pub(super) listen: Option<Vec<String>>,
 }
 
@@ -68,7 +68,7 @@ impl Subcommand for Init {
         let absolute = std::path::absolute(&self.output)
             .map_err(|e| Failure::new(Exit::Usage, e.to_string()))?;
         let folder = input::utf8_folder(&absolute)?;
-        // The program that is started meanwhile may belong to whoever can put a link to /etc/rsgen in the folder's place.
+        // The program that is started meanwhile may belong to a user who can put a link to /etc/rsgen in the folder's place.
         let held = Folder::of(&self.output).map_err(|e| cannot_write(&self.output, &e))?;
         let input = Input {
             shown: input::COMMAND_LINE.into(),
@@ -176,7 +176,7 @@ fn exists(path: &Path) -> Failure {
         .help("add the app to it by hand, or write another file with --output")
 }
 
-/// Writes the file into the folder that was opened before the program was started. Whoever owns the folder may edit the file.
+/// Writes the file into the folder that was opened before the program was started. The owner of the folder may edit the file.
 fn write(folder: &Folder, path: &Path, text: &str) -> Result<(), Failure> {
     let made = File::create_new(folder.file(path));
     let made = made.and_then(|mut file| {

@@ -16,8 +16,7 @@ pub(super) const STANDARD_INPUT: &str = "-";
 /// The name in messages of the ecosystem file that is made of a command line.
 pub(super) const COMMAND_LINE: &str = "the command line";
 
-const TOO_LONG: &str =
-    "split it: an ecosystem file lists apps, and what the apps need belongs in other files";
+const TOO_LONG: &str = "split it: an ecosystem file lists apps; put their data into other files";
 
 /// An ecosystem file that has been read.
 pub(super) struct Input {
@@ -117,17 +116,14 @@ pub(super) fn refuse_module(file: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     let help = if name.contains("logrotate") {
-        "the journal rotates what apps write by itself, see `SystemMaxUse=` in journald.conf(5)"
+        "the journal rotates the output of apps by itself, see `SystemMaxUse=` in journald.conf(5)"
     } else {
         "`rsgen list`, `rsgen metrics` and the journal show what most modules do"
     };
     let name = Visible::line(name);
     Err(Failure::new(
         Exit::Usage,
-        format!(
-            "`{}` is a module of PM2's, and rsgen has none",
-            name.as_str()
-        ),
+        format!("`{}` is a PM2 module; rsgen has no modules", name.as_str()),
     )
     .help(help))
 }
@@ -163,8 +159,8 @@ pub(super) fn absolute(path: &Path) -> io::Result<PathBuf> {
     std::path::absolute(current_folder()?.join(path))
 }
 
-/// Returns the path that tells one ecosystem file from another: as it was written, since a deployment replaces what a link in it
-/// leads to. `None` if the path is not UTF-8.
+/// Returns the path that distinguishes one ecosystem file from another: as it was written, since a deployment replaces what a link in it
+/// points to. `None` if the path is not UTF-8.
 pub(super) fn origin(absolute: &Path) -> Option<String> {
     let folder = absolute.parent().filter(|_| has_parents(absolute));
     let physical = folder.and_then(|folder| folder.canonicalize().ok());
@@ -238,7 +234,7 @@ fn refuse_pipe(path: &Path) -> Result<(), Failure> {
     if !is_pipe || path.canonicalize().is_err() {
         return Ok(());
     }
-    let message = format!("`{}` is a pipe, and no file", path.display());
+    let message = format!("`{}` is a pipe, not a file", path.display());
     Err(Failure::new(Exit::Invalid, message).help(format!(
         "name `-` and give the text on standard input: `… - <{}`",
         path.display()

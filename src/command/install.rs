@@ -43,7 +43,7 @@ pub(super) struct Install {
     /// An ecosystem file (`-` is standard input), or a script
     #[arg(value_name = "FILE|SCRIPT", default_value = "ecosystem.toml")]
     file: PathBuf,
-    /// How many instances: a number, `max` for one on each CPU, -1 for one less
+    /// The number of instances; `max` for one per CPU, -1 for one fewer
     #[arg(short, long, allow_hyphen_values = true, value_name = "N")]
     instances: Option<Instances>,
     /// Only these apps of the file
@@ -54,13 +54,13 @@ pub(super) struct Install {
     /// Show what would change, as a diff, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Remove the apps that an earlier install of the file has brought and that it no longer has, once all others are installed well
+    /// After everything else has succeeded, remove the apps that an earlier install of the file installed and that the file no longer has
     #[arg(long)]
     prune: bool,
-    /// For a PM2 file: make an ecosystem.toml from it, and install that
+    /// For a PM2 file: convert it to an ecosystem.toml, and install that
     #[arg(long)]
     import: bool,
-    /// Close the present addresses before others are opened, for those that cannot be open at the same time
+    /// Close the present addresses first, if they cannot be open at the same time as the new ones
     #[arg(long)]
     replace_listener: bool,
     /// For a script: the address that its instances share; without it, a rehearsal finds the address
@@ -92,15 +92,15 @@ impl Subcommand for Install {
             ),
             (
                 "rsgen install ecosystem.toml --only web",
-                "Installs one app of the file, or brings it up to the file.",
+                "Installs one app of the file, or updates it to match the file.",
             ),
             (
                 "rsgen install ecosystem.toml --prune",
-                "Installs the file, and removes the apps that it had before and no longer has.",
+                "Installs the file, and removes the apps that the file no longer has.",
             ),
             (
                 "rsgen install ecosystem.toml --env production",
-                "Installs the file with the variables of `env_production` over those of `env`.",
+                "Installs the file; the variables of `env_production` override those of `env`.",
             ),
         ],
     };
@@ -213,7 +213,7 @@ fn tell(context: &mut Context<'_>, arguments: &Install, outcome: &Outcome) -> Re
 }
 
 /// Deploys the apps. One whose program binds the port of the file, but in another family than a port alone begins with, is
-/// deployed once more with the address that a rehearsal finds; its first start is not told as a failure.
+/// deployed again with the address that a rehearsal finds; its first start is not reported as a failure.
 fn deploy(
     context: &mut Context<'_>,
     selected: &mut [Selected],
@@ -335,7 +335,7 @@ pub(super) fn refuse_readdressing(
         .find_map(|p| Some((p, p.readdressed.as_ref()?)));
     match moved {
         Some((p, moved)) if !replace_listener => Err(Failure::failed(moved.cost(&p.app))
-            .help("add --replace-listener to do that, with a moment without service")
+            .help("add --replace-listener, which interrupts the service for a moment")
             .help_also(moved.why.clone())),
         _ => Ok(()),
     }

@@ -56,6 +56,7 @@ impl Jobs<'_> {
             return self.run_now(Verb::Start, app);
         }
         self.end_pause(app)?;
+        let _trial = self.first_trial(app);
         self.run(Verb::Start, &Units::of(app).cluster())?;
         self.all_serve(app)
     }
@@ -69,6 +70,7 @@ impl Jobs<'_> {
             return self.run_now(Verb::Restart, app);
         }
         self.outlast_starts(app, &Units::of(app).instances())?;
+        let _trial = self.first_trial(app);
         self.run(Verb::Restart, &Units::of(app).cluster())?;
         self.all_serve(app)
     }
@@ -114,9 +116,9 @@ impl Jobs<'_> {
         self.run(Verb::Start, &units.timer())?;
         let unit = units.cluster();
         let job = self.manager.queue(verb, &unit)?;
-        let mut waiting = Waiting::begin(Instant::now());
+        let mut waiting = Waiting::begin(self.sink);
         loop {
-            match self.manager.wait(&job, GLANCE) {
+            match self.manager.wait(&job, waiting.nap(self.sink, GLANCE)) {
                 Err(systemd::Error::TimedOut { .. }) => {
                     waiting.tell_of(self.sink, app, "the end of the run");
                 }
@@ -127,7 +129,7 @@ impl Jobs<'_> {
         }
         let run = self.manager.unit(&unit)?;
         if let Some(skipped) = times::skipped(&run) {
-            let logs = format!("{skipped}; `rsgen logs {app}` says what has kept the others down");
+            let logs = format!("{skipped}; `rsgen logs {app}` shows why the others are down");
             let logs = hint::for_manager(self.layout.scope, &logs);
             self.sink.notice(&Notice::Noted(app, &logs));
         }
@@ -241,9 +243,9 @@ impl Jobs<'_> {
         overdue: &mut Option<Overdue>,
     ) -> Result<JobResult, Failure> {
         let end = Instant::now() + LONGEST;
-        let mut waiting = Waiting::begin(Instant::now());
+        let mut waiting = Waiting::begin(self.sink);
         loop {
-            match self.manager.wait(job, GLANCE) {
+            match self.manager.wait(job, waiting.nap(self.sink, GLANCE)) {
                 Err(systemd::Error::TimedOut { .. }) if Instant::now() < end => {}
                 result => return Ok(result?),
             }
@@ -256,7 +258,7 @@ impl Jobs<'_> {
     /// job's place.
     fn settled(&mut self, unit: &str, overdue: &mut Option<Overdue>) -> Result<Unit, Failure> {
         let end = Instant::now() + LONGEST;
-        let mut waiting = Waiting::begin(Instant::now());
+        let mut waiting = Waiting::begin(self.sink);
         loop {
             let now = self.manager.unit(unit)?;
             if now.job.is_some() || !now.is_moving() || Instant::now() > end {

@@ -6,7 +6,7 @@ use crate::cluster::{pause, progress};
 use crate::output::Failure;
 use crate::unit::name::Units;
 
-/// Refuses what would replace or renumber instances while a canary is kept or the app is paused. A canary that is gone is no obstacle.
+/// Refuses what would replace or renumber instances while a canary is kept or the app is paused. A canary that is gone is not an obstacle.
 pub(super) fn refuse(jobs: &mut Jobs<'_>, app: &str) -> Result<(), Failure> {
     refuse_paused(jobs, app)?;
     for number in progress::kept(&jobs.layout.state(app)) {
@@ -15,7 +15,7 @@ pub(super) fn refuse(jobs: &mut Jobs<'_>, app: &str) -> Result<(), Failure> {
         if !unit.is_gone() || unit.job.is_some() {
             let message = format!("{name} is kept as a canary");
             let help = format!(
-                "run `rsgen reload {app} --promote` to go on with it, or `rsgen reload {app} --abort` to stop it"
+                "run `rsgen reload {app} --promote` to continue with it, or `rsgen reload {app} --abort` to stop it"
             );
             let help = hint::for_manager(jobs.layout.scope, &help);
             return Err(Failure::failed(message).help(help));

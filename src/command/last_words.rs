@@ -92,8 +92,12 @@ pub(super) fn of_a_death(
 fn telling(words: &[String]) -> Option<&String> {
     const ERRORS: [&str; 3] = ["rror:", "xception:", "rror "];
     let named = |line: &&String| ERRORS.iter().any(|error| line.contains(error));
-    // What rsgen says in the run of a program is no word of the program, and the reason of the death says the same.
-    let is_its_own = |line: &&String| !line.starts_with("rsgen: ") && !line.trim().is_empty();
+    // What rsgen says in the run of a program is not output of the program, and the reason of the death says the same.
+    // Nor are the lines with which Node ends each stack, and so the output about a thrown value that is not an error.
+    const NOT_ITS_OWN: [&str; 3] = ["rsgen: ", "Node.js v", "(Use `node --trace-uncaught"];
+    let is_its_own = |line: &&String| {
+        !NOT_ITS_OWN.iter().any(|begin| line.starts_with(begin)) && !line.trim().is_empty()
+    };
     let mut own = words.iter().filter(is_its_own);
     own.clone().find(named).or_else(|| own.next_back())
 }
@@ -130,7 +134,7 @@ pub(super) fn output(layout: &Layout, app: &str) -> Option<String> {
 }
 
 /// Names the file that the output of an app goes to, or of one of its instances, and the command that shows its end. The file is not
-/// read, since whoever may write to its folder could have put a link in its place.
+/// read, since anybody who may write to its folder could have put a link in its place.
 pub(super) fn elsewhere(layout: &Layout, app: &str, number: Option<u32>) -> Option<String> {
     output(layout, app).map(|file| told(&file, number))
 }
@@ -219,8 +223,17 @@ mod tests {
         ];
         assert_eq!(said(&node).as_deref(), Some(node[2]));
         assert_eq!(said(&["no route", "bye", ""]).as_deref(), Some("bye"));
+        let thrown = [
+            "throw 'no database'",
+            "^",
+            "no database",
+            "(Use `node --trace-uncaught ...` to show where the exception was thrown)",
+            "",
+            "Node.js v20",
+        ];
+        assert_eq!(said(&thrown).as_deref(), Some("no database"));
         assert_eq!(said(&[]), None);
-        let asked = "rsgen: the program ended before it was asked whether it serves";
+        let asked = "rsgen: the program ended before it was checked";
         assert_eq!(said(&["bye", asked]).as_deref(), Some("bye"));
         assert_eq!(said(&[asked]), None);
     }

@@ -34,7 +34,7 @@ pub(super) struct Served {
 }
 
 impl Served {
-    /// Returns whether the link leads to another folder by now, or nowhere.
+    /// Returns whether the link now points to another folder, or nowhere.
     pub(super) fn is_left_by_its_link(&self) -> bool {
         let both = self.link.as_ref().zip(self.folder.as_ref());
         both.is_some_and(|(link, folder)| !fs::canonicalize(link).is_ok_and(|now| now == *folder))
@@ -48,7 +48,7 @@ pub(super) struct Release {
     pub(super) name: String,
     /// Seconds since 1970.
     pub(super) deployed: u64,
-    /// The user who deployed it; `None` where that was seen only later.
+    /// The user who deployed it; `None` if that was seen only later.
     pub(super) by: Option<String>,
     /// Whether a rollback has left it.
     pub(super) left: bool,
@@ -64,7 +64,7 @@ pub(super) struct Ledger {
     pub(super) current: String,
     /// The name of the release that a rollback has left, until something else is deployed.
     pub(super) back_from: Option<String>,
-    /// The ecosystem file that has brought the app, by its absolute path; `None` where that is not known.
+    /// The ecosystem file that installed the app, by its absolute path; `None` if that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) origin: Option<String>,
 }
@@ -139,7 +139,7 @@ impl Ledger {
         }
         let back_to = self.back_from.take().map(|_| self.current.clone());
         if let Some(name) = known {
-            // Deployed once more, it is the last, whatever came after it before.
+            // Deployed again, it is the last, regardless of what followed it before.
             self.releases.retain(|release| release.name != name);
             let (deployed, by) = (now(), Some(by));
             self.push(Release {
@@ -224,7 +224,7 @@ fn cannot(what: &str, path: &Path, error: &io::Error) -> Failure {
     let what = if what == "read" { "read" } else { "written" };
     let failure = Failure::failed(format!("{} cannot be {what}: {error}", path.display()));
     if error.kind() == io::ErrorKind::PermissionDenied {
-        failure.help("run it as root: the releases of an app are kept for root alone")
+        failure.help("run it as root: only root may read the releases of an app")
     } else {
         failure.help("check that the file system is writable and not full")
     }

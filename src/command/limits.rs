@@ -1,7 +1,7 @@
 //! Finds drop-ins that set a start limit or a trigger limit on the units of an app.
 //!
 //! The units of rsgen set none, since systemd closes the shared socket as soon as one instance reaches a limit. But a
-//! drop-in can apply to every service of a host and override the units. Whoever wrote the drop-in may not have thought
+//! drop-in can apply to every service of a host and override the units. The author of the drop-in may not have thought
 //! of them, and nobody would notice before the first crash.
 
 use std::collections::{BTreeMap, BTreeSet};

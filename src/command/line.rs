@@ -53,7 +53,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Returns the line for an entry; `None` for one about a unit that is no app's.
+    /// Returns the line for an entry; `None` for one about a unit that does not belong to an app.
     pub(super) fn of(entry: &Entry, before: &mut Before) -> Option<Self> {
         let (app, instance) = owner(&entry.unit)?;
         // Of the units with a number, only those of instances run the program of the app.

@@ -1,7 +1,7 @@
-//! The link to the deployed release of an app, such as `/srv/app/current`: where it leads, and how a rollback has it lead elsewhere.
+//! The link to the deployed release of an app, such as `/srv/app/current`: where it points, and how a rollback makes it point elsewhere.
 //!
 //! Root changes a link in a folder that the user of the app may own. So the folder is opened once, without following any link on the
-//! way, and everything happens in that folder: nobody can have root write anywhere else.
+//! way, and everything happens in that folder: nobody can make root write anywhere else.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use crate::output::Failure;
 
-/// Returns the last link on a path, and the folder that it leads to.
+/// Returns the last link on a path, and the folder that it points to.
 pub(super) fn of(cwd: &Path) -> Option<(PathBuf, PathBuf)> {
     let is_link = |path: &&Path| path.is_symlink();
     let link = cwd.ancestors().find(is_link)?;
@@ -38,8 +38,8 @@ impl Link {
     pub(super) fn to(path: &Path, folder: &Path) -> Result<Self, Failure> {
         let shown = path.display();
         let refuse = |why: String| {
-            Failure::failed(format!("the link {shown} cannot be moved: {why}")).help(format!(
-                "have it lead to {} yourself, and run `rsgen reload`",
+            Failure::failed(format!("the link {shown} cannot be changed: {why}")).help(format!(
+                "point the link to {} yourself, and run `rsgen reload`",
                 folder.display()
             ))
         };
@@ -88,12 +88,12 @@ impl Link {
         self.put(&self.before, &self.after)
     }
 
-    /// Has the link lead to where it led before.
+    /// Makes the link point to its previous target.
     pub(super) fn put_back(&self) -> Result<(), Failure> {
         self.put(&self.after, &self.before)
     }
 
-    /// Says where the link leads and is going to lead.
+    /// Says where the link points now and will point.
     pub(super) fn told(&self) -> String {
         let Self { path, after, .. } = self;
         format!("link {} to {}", path.display(), after.display())
@@ -123,11 +123,11 @@ impl Link {
         };
         done().map_err(|e| {
             let _ = inode::unlinkat(&self.above, &temporary, AtFlags::empty());
-            Failure::failed(format!("the link {shown} cannot be moved: {e}"))
+            Failure::failed(format!("the link {shown} cannot be changed: {e}"))
         })
     }
 
-    /// Gives a new link to the owner of the one before. Whoever may write to the folder can put a file of somebody else in its place at
+    /// Gives a new link to the owner of the one before. Anybody who may write to the folder can put a file of another user in its place at
     /// any moment, so nothing but a link is given away, and by its descriptor.
     fn give(&self, name: &OsStr) -> rustix::io::Result<()> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;

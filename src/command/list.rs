@@ -30,19 +30,19 @@ pub(super) struct List {
     /// Only these apps
     #[arg(value_name = "APP")]
     apps: Vec<String>,
-    /// Only what has failed; the exit status is 1 if there is any, for alerts
+    /// Only failures; the exit status is 1 if there are any, for alerts
     #[arg(long)]
     failed: bool,
     /// Only instances and jobs in these states
     #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = PossibleValuesParser::new(order::STATES))]
     status: Vec<String>,
-    /// Order by `name`, `cpu`, `memory`, `restarts`, `uptime` or `connections`; `:asc` or `:desc` behind it turns the order
+    /// Sort by `name`, `cpu`, `memory`, `restarts`, `uptime` or `connections`; a suffix `:asc` or `:desc` sets the direction
     #[arg(long, value_name = "KEY", value_parser = Order::parse)]
     sort: Option<Order>,
-    /// Measure processor time for half a second, and show it as per cent of one CPU
+    /// Measure CPU usage for half a second, and show it in per cent of one CPU
     #[arg(long)]
     cpu: bool,
-    /// Show the list again every 2 seconds, or as many as are given, until `q` or Ctrl-C
+    /// Refresh the list every 2 seconds, or at the given interval, until `q` or Ctrl-C
     #[arg(short, long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "2", value_parser = interval)]
     watch: Option<Duration>,
 }
@@ -82,7 +82,7 @@ impl Subcommand for List {
             ("rsgen list --json", "Prints the same as JSON."),
             (
                 "rsgen list --watch --sort cpu",
-                "Shows them every two seconds, those first that take most processor time.",
+                "Refreshes the list every two seconds, sorted by CPU usage.",
             ),
             (
                 "rsgen list --failed || logger 'an app needs help'",

@@ -42,7 +42,7 @@ enum Known {
 }
 
 /// Finds the addresses, and writes them into what is going to be installed. The apps that have none in the end are taken out of
-/// what was selected. Where a `move` is asked for, a port alone of the file is not what an earlier rehearsal found for it.
+/// what was selected. If a `move` is requested, a port alone of the file is not what an earlier rehearsal found for it.
 ///
 /// # Errors
 /// When no program can be started at all.
@@ -178,7 +178,7 @@ fn refine(given: &Listen, found: &[Listen]) -> Vec<Listen> {
     }
 }
 
-/// The addresses that were found for the ports of a file when it was installed before. Whoever takes the comment on that out
+/// The addresses that were found for the ports of a file when it was installed before. A user who removes the comment on that
 /// of the installed file does not ask for another address by it.
 fn refined(layout: &Layout, app: &App, moves: bool) -> Option<Vec<Listen>> {
     let source = sources::find(layout, &app.name).filter(|_| has_port_alone(app))?;
@@ -210,7 +210,7 @@ pub(super) fn refused(layout: &Layout, cpus: u32, app: &App) -> Option<String> {
 pub(super) fn refusal(layout: &Layout, app: &str, number: u32) -> Option<String> {
     let deaths = Deaths::load(&Entry::new(&layout.state(app), Name::Deaths(number)))?;
     let line = deaths.reason.strip_prefix(REFUSED)?;
-    // A rehearsal finds no address where the listener could not be opened, nor for a program that has gone to the background, listens on
+    // A rehearsal finds no address if the listener could not be opened, nor for a program that has gone to the background, listens on
     // another port, or listens nowhere.
     let line = line.split(';').next().filter(|l| l.starts_with(BINDS))?;
     // What to write follows, which is found out.
@@ -253,13 +253,13 @@ fn installed_app(layout: &Layout, name: &str) -> Option<App> {
     apps.pop().filter(|_| !report.has_errors())
 }
 
-/// Rehearses the program of an app, and tells what was found.
+/// Rehearses the program of an app, and reports what was found.
 pub(super) fn found(context: &mut Context<'_>, app: &App) -> Result<Vec<Listen>, Failure> {
     let found = rehearse_all(context, &[app])?.pop();
     found.unwrap_or_else(|| Err(Failure::failed("there is no app")))
 }
 
-/// Rehearses the programs of apps, and tells what was found, for each as soon as it is.
+/// Rehearses the programs of apps, and reports what was found, for each as soon as it is.
 fn rehearse_all(
     context: &mut Context<'_>,
     apps: &[&App],
@@ -302,12 +302,12 @@ fn refuse_foreign(layout: &Layout, app: &App, listen: &Listen) -> Result<(), Fai
     let probe = HostProbe::new(None, layout);
     let refused = |why: &str| {
         Failure::failed(format!(
-            "`{}` listens on {listen}, where systemd would make the socket as root, and {why}",
+            "`{}` listens on {listen}; systemd would create the socket there as root, and {why}",
             app.name
         ))
     };
     if let Some(told) = reach::of_socket(path, &probe) {
-        return Err(refused(&told).help("a link put there leads root to the socket of another service: have the program listen in a folder below /run, or write `listen` if you trust whoever may write there"));
+        return Err(refused(&told).help("a link there could make root replace the socket of another service: make the program listen in a folder below /run, or write `listen` if you trust everybody who may write there"));
     }
     // The socket that systemd has made for the installed app is root's.
     let is_own = installed_app(layout, &app.name).is_some_and(|own| own.listen.contains(listen));
@@ -315,7 +315,7 @@ fn refuse_foreign(layout: &Layout, app: &App, listen: &Listen) -> Result<(), Fai
     let told = (!is_own).then(ids).flatten();
     match told.and_then(|ids| reach::of_another(path, &ids, &probe)) {
         Some(told) => Err(refused(&told).help(
-            "have the program listen in a folder of its user below /run, or write `listen` if it is to have that socket",
+            "make the program listen in a folder of its user below /run, or write `listen` if it should have that socket",
         )),
         None => Ok(()),
     }

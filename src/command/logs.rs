@@ -24,16 +24,16 @@ const LONGEST: u64 = 16 << 20;
 /// size, and those that are added while the command runs.
 const MORE: u32 = 8;
 
-/// Show what instances write, and what happens to them, as it comes
+/// Follow the output of instances and what happens to them
 #[derive(Debug, Args)]
 pub(super) struct Logs {
-    /// App names, instances as APP@N, or ecosystem files; every app without any
+    /// App names, instances as APP@N, or ecosystem files; without any, every app
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
     /// Begin with this many lines from the end, or with `all`
     #[arg(short = 'n', long, value_name = "N", default_value = "15", value_parser = lines)]
     lines: Lines,
-    /// End after the lines that are there
+    /// Exit after the existing lines
     #[arg(long, alias = "nostream")]
     no_follow: bool,
     /// Begin at a time, such as -1h, "10:30" or yesterday
@@ -42,7 +42,7 @@ pub(super) struct Logs {
     /// End at a time
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     until: Option<String>,
-    /// Only lines that match a regular expression; one of more than 48 KiB is searched in parts
+    /// Only lines that match a regular expression; lines longer than 48 KiB are searched in parts
     #[arg(short, long, value_name = "PATTERN", allow_hyphen_values = true)]
     grep: Option<String>,
     /// Only lines of the priority `err` and more severe ones
@@ -175,7 +175,7 @@ impl Logs {
 pub(super) fn cannot_run(error: &io::Error) -> Failure {
     let failure = Failure::failed(format!("cannot run `{JOURNALCTL}`: {error}"));
     if error.kind() == io::ErrorKind::ArgumentListTooLong {
-        return failure.help("name some of the apps: all units of all of them are too many");
+        return failure.help("name some of the apps: together, all apps have too many units");
     }
     failure
 }
@@ -220,7 +220,7 @@ pub(super) struct Entries<'a, R> {
     pub(super) units: &'a [String],
 }
 
-/// Returns the next line of journalctl, cut where it is too long; `None` at the end.
+/// Returns the next line of journalctl, cut if it is too long; `None` at the end.
 fn next_line(out: &mut impl BufRead) -> Option<String> {
     let mut line = Vec::new();
     let mut bounded = out.by_ref().take(LONGEST);
@@ -250,7 +250,7 @@ impl<R: BufRead> Iterator for Entries<'_, R> {
     }
 }
 
-/// Ends journalctl, which would go on although nobody reads. With `--grep`, a status other than 0 means that nothing was found.
+/// Ends journalctl, which would continue although nobody reads. With `--grep`, a status other than 0 means that nothing was found.
 pub(super) fn end(child: &mut Child, is_read: bool, is_search: bool) -> Result<(), Failure> {
     if !is_read {
         let _ = child.kill();
@@ -306,7 +306,7 @@ pub(super) fn tell_file(context: &Context<'_>, target: &Target) {
     }
 }
 
-/// Tells of an instance that the app does not have. Returns whether no line of it can come any more. A canary that is there is such
+/// Reports an instance that the app does not have. Returns whether no line of it can come any more. A canary that is there is such
 /// an instance, and its lines come.
 pub(super) fn tell_beyond(context: &mut Context<'_>, target: &Target) -> bool {
     let Target::Instance(app, number) = target else {
@@ -316,16 +316,16 @@ pub(super) fn tell_beyond(context: &mut Context<'_>, target: &Target) -> bool {
     let Some(size) = size.filter(|size| number >= size) else {
         return false;
     };
-    // Without a bus the journal can be read all the same.
+    // Without a bus, the journal can still be read.
     if targets::is_there(context, target).unwrap_or(false) {
         return false;
     }
     let is_canary = *number == size;
     let what = if is_canary {
-        format!("`{target}` is there only while a reload tries its canary")
+        format!("`{target}` exists only while a reload runs its canary")
     } else {
         format!(
-            "there is no `{target}`, since the app has {size} instances; what an earlier one wrote is shown"
+            "`{target}` does not exist, since the app has {size} instances; the output of an earlier one is shown"
         )
     };
     context.sink.notice(&Notice::Noted(app, &what));

@@ -17,17 +17,16 @@ use super::targets;
 use crate::output::{Failure, Shown, Style};
 use crate::visible::Visible;
 
-/// Print the numbers of apps and instances in the format of `OpenMetrics`, for Prometheus
+/// Print metrics of apps and instances in the `OpenMetrics` format, for Prometheus
 #[derive(Debug, Args)]
 pub(super) struct Metrics {
     /// Only these apps
     #[arg(value_name = "APP")]
     apps: Vec<String>,
-    /// Write them to FILE, whole whenever another program looks, in the format that the textfile collector of `node_exporter`
-    /// reads
+    /// Write the metrics to FILE atomically, in the format of `node_exporter`'s textfile collector
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Answer one HTTP request on standard input and output; `systemctl enable --now rsgen-metrics.socket` serves the metrics so
+    /// Answer one HTTP request on standard input and output, as `rsgen-metrics.socket` does
     #[arg(long, conflicts_with = "output")]
     http: bool,
 }
@@ -46,7 +45,7 @@ impl Subcommand for Metrics {
             ("rsgen metrics web", "Prints those of one app."),
             (
                 "rsgen metrics -o /var/lib/prometheus/node-exporter/rsgen.prom",
-                "Writes them for node_exporter, as `systemctl enable --now rsgen-textfile.timer` has it done.",
+                "Writes the metrics for node_exporter, as rsgen-textfile.timer does.",
             ),
         ],
     };
@@ -54,7 +53,7 @@ impl Subcommand for Metrics {
     fn run(self, context: &mut Context<'_>) -> Result<(), Failure> {
         if self.http {
             let metrics = || Ok(text(&states(&self.apps, context)?, Format::OpenMetrics));
-            // Whoever asked may be gone already.
+            // The client may be gone already.
             let _ = scrape::answer_here(metrics);
             return Ok(());
         }
@@ -81,7 +80,7 @@ fn states(words: &[String], context: &mut Context<'_>) -> Result<Vec<AppStatus>,
     };
     let cpus = context.host.cpus;
     let jobs = context.jobs()?;
-    // A series that is there twice makes Prometheus refuse the whole answer.
+    // A duplicate series makes Prometheus refuse the whole response.
     let mut named = BTreeSet::new();
     let apps: Vec<String> = apps
         .into_iter()
@@ -105,7 +104,7 @@ impl Shown for Exposed {
     }
 }
 
-/// A number as it is printed; `None` where it is not known.
+/// A number as it is printed; `None` if it is not known.
 type Number = Option<String>;
 
 /// Where each sample of a family has its number.
@@ -258,7 +257,7 @@ fn text(apps: &[AppStatus], format: Format) -> String {
     text
 }
 
-/// The labels and the number of each sample, where the number is known.
+/// The labels and the number of each sample, if the number is known.
 fn samples(of: &Of, apps: &[AppStatus]) -> Vec<(String, String)> {
     let mut samples = Vec::new();
     for app in apps {

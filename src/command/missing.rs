@@ -70,7 +70,7 @@ fn content(file: &str, span: &Range<usize>) -> Vec<Diagnostic> {
         ),
         (
             others,
-            "has a name that no variable can have",
+            "does not have a valid variable name",
             "write `NAME=value`, with letters, digits and `_` in the name",
         ),
     ];
@@ -122,7 +122,7 @@ fn missing(app: &App) -> Vec<Diagnostic> {
     own.chain(passed).collect()
 }
 
-/// Returns what is wrong with a file; `None` where the caller may not look.
+/// Returns what is wrong with a file; `None` if the caller may not look.
 fn fault(file: &str) -> Option<&'static str> {
     match fs::metadata(file) {
         Ok(found) if found.is_dir() => Some("is a folder"),

@@ -53,6 +53,7 @@ mod prune;
 mod rates;
 mod rehearse;
 mod released;
+mod reloaded;
 mod remarks;
 mod remote;
 mod resize;

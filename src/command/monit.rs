@@ -33,17 +33,17 @@ use crate::visible::Visible;
 const WAITING: usize = 1024;
 /// How long the same row is chosen before its log is opened, so that moving over many opens none.
 const CHOSEN: Duration = Duration::from_millis(150);
-/// How long a wait is where nothing is to be done meanwhile.
+/// How long a wait is if there is nothing to do meanwhile.
 const IDLE: Duration = Duration::from_mins(1);
 
-/// Watch apps on the whole terminal, and reload, scale or restart them by keys
+/// Watch apps full-screen, and reload, scale or restart them by keys
 #[derive(Debug, Args)]
 #[command(alias = "dash", alias = "dashboard", alias = "imonit")]
 pub(super) struct Monit {
     /// Only these apps
     #[arg(value_name = "APP")]
     apps: Vec<String>,
-    /// Look at them this often
+    /// Refresh at this interval
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = list::interval)]
     interval: Duration,
 }
@@ -56,7 +56,7 @@ enum News {
     Unseen(Failure),
     /// Lines of the log with this number.
     Logged(u64, Vec<LogLine>),
-    /// A line of what the command that runs tells.
+    /// A line of output of the running command.
     Said(Visible),
     /// That command is over; the reason if it has failed.
     Over(Result<(), String>),
@@ -84,7 +84,7 @@ impl Subcommand for Monit {
         examples: &[
             (
                 "rsgen monit",
-                "Watches all apps: processor time, memory, what waits in the queue, the log; `?` shows the keys.",
+                "Watches all apps: CPU usage, memory, queue, log; `?` shows the keys.",
             ),
             (
                 "rsgen monit web --interval 0.5",
@@ -123,7 +123,7 @@ impl Subcommand for Monit {
         ended?;
         if let Some(left) = left {
             let app = left.action.target().app().to_owned();
-            let note = format!("`{}` goes on", left.action.line());
+            let note = format!("`{}` continues", left.action.line());
             context.sink.notice(&Notice::Noted(&app, &note));
         }
         Ok(())
@@ -148,7 +148,7 @@ struct Monitor<'a> {
 }
 
 impl Monitor<'_> {
-    /// Goes on until somebody ends it.
+    /// Runs until the user ends it.
     fn run(&mut self, inbox: &Receiver<News>) -> Result<(), Failure> {
         let gone = |error| Failure::failed(format!("cannot draw on the terminal: {error}"));
         loop {

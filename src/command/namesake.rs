@@ -8,7 +8,7 @@ use crate::generate::sources;
 use crate::layout::Layout;
 use crate::output::{Failure, Notice, Sink};
 
-/// Refuses to replace an app by a program at another address, which is hardly a new version of it, and tells of any other program
+/// Refuses to replace an app by a program at another address, which is hardly a new version of it, and reports any other program
 /// that takes the place of one. A name that was given is meant.
 pub(super) fn refuse(
     layout: &Layout,
@@ -36,7 +36,7 @@ pub(super) fn refuse(
             )));
         }
         let note = format!(
-            "takes the place of {old}; `rsgen rollback {name}` goes back to that, and `--name NAME` makes an app beside it"
+            "replaces {old}; `rsgen rollback {name}` restores it, and `--name NAME` creates a separate app"
         );
         sink.notice(&Notice::Noted(name, &note));
     }

@@ -12,12 +12,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::descendants::Descendants;
 use super::host_probe;
+use super::waiting::SILENCE;
 use crate::output::{Exit, Failure};
 use crate::sys::{entry, process};
 use crate::visible;
@@ -36,7 +37,9 @@ const SCRIPT: &str = include_str!("import.js");
 const SYSTEM_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// Returns what a file exports, as JSON.
-pub(super) fn json(file: &Path) -> Result<String, Failure> {
+///
+/// `wait` is called whenever nothing has happened for a while.
+pub(super) fn json(file: &Path, wait: &dyn Fn()) -> Result<String, Failure> {
     let failed = |why: String| {
         let shown = file.display();
         Failure::new(
@@ -59,7 +62,7 @@ pub(super) fn json(file: &Path) -> Result<String, Failure> {
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|e| failed(e.to_string()))?;
-    let (output, said) = finish(child, started).map_err(&failed)?;
+    let (output, said) = finish(child, started, wait).map_err(&failed)?;
     if output.is_empty() {
         let why = said.lines().map(str::trim).find(|line| !line.is_empty());
         let why = why.unwrap_or("it exports nothing");
@@ -70,7 +73,11 @@ pub(super) fn json(file: &Path) -> Result<String, Failure> {
 }
 
 /// The output and the error output of a child that ends in time. Everything that it has started is killed.
-fn finish(mut child: Child, started: Descendants) -> Result<(String, String), String> {
+fn finish(
+    mut child: Child,
+    started: Descendants,
+    wait: &dyn Fn(),
+) -> Result<(String, String), String> {
     let streams = [
         child
             .stdout
@@ -90,7 +97,7 @@ fn finish(mut child: Child, started: Descendants) -> Result<(String, String), St
         });
         receiver
     });
-    let has_ended = has_ended_within(PATIENCE, &child);
+    let has_ended = has_ended_within(PATIENCE, &child, wait);
     started.kill();
     let _ = child.try_wait();
     // Whoever still had the other ends of these streams is gone.
@@ -106,13 +113,20 @@ fn finish(mut child: Child, started: Descendants) -> Result<(String, String), St
 }
 
 /// Waits for the child itself: it can close its streams long before it ends, and leave them to others when it ends.
-fn has_ended_within(limit: Duration, child: &Child) -> bool {
+fn has_ended_within(limit: Duration, child: &Child, wait: &dyn Fn()) -> bool {
     let Ok(handle) = process::pidfd(child.id()) else {
         return false;
     };
     let mut ended = [PollFd::new(handle.as_fd(), PollFlags::POLLIN)];
-    let timeout = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
-    poll(&mut ended, timeout) == Ok(1)
+    let until = Instant::now() + limit;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let timeout = PollTimeout::try_from(left.min(SILENCE)).unwrap_or(PollTimeout::MAX);
+        match poll(&mut ended, timeout) {
+            Ok(0) if left > SILENCE => wait(),
+            polled => return polled == Ok(1),
+        }
+    }
 }
 
 /// Node, with the rights of somebody else where the caller is root.
@@ -130,7 +144,7 @@ fn node(file: &Path) -> Result<Command, Failure> {
     };
     let user = User::of(number).ok_or_else(|| {
         Failure::failed(format!(
-            "there is no account with the user ID {number}, as which Node would have to read the file"
+            "Node would have to read the file as user ID {number}, which has no account"
         ))
     })?;
     let environment: Vec<(OsString, OsString)> = [
@@ -319,9 +333,13 @@ mod tests {
             shell.spawn().unwrap()
         };
         let mut lasting = start("exec >&- 2>&-; exec sleep 60");
-        assert!(!has_ended_within(Duration::from_millis(50), &lasting));
+        assert!(!has_ended_within(
+            Duration::from_millis(50),
+            &lasting,
+            &|| {}
+        ));
         lasting.kill().unwrap();
-        assert!(has_ended_within(PATIENCE, &lasting));
+        assert!(has_ended_within(PATIENCE, &lasting, &|| {}));
         lasting.wait().unwrap();
     }
 

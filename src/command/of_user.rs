@@ -1,5 +1,7 @@
 //! A sink for commands that work on the manager of a user: the commands in what it passes on name that manager, so that they can be pasted.
 
+use std::time::Instant;
+
 use super::hint;
 use crate::ecosystem::Report;
 use crate::layout::Scope;
@@ -63,6 +65,10 @@ impl Sink for OfUser<'_> {
 
     fn prompt(&self) -> Option<Prompt> {
         self.0.prompt()
+    }
+
+    fn shown_at(&self) -> Option<Instant> {
+        self.0.shown_at()
     }
 
     fn is_for_scripts(&self) -> bool {

@@ -19,7 +19,7 @@ pub(super) struct Global {
     /// Print the result as JSON
     #[arg(long, global = true)]
     pub(super) json: bool,
-    /// Print the result only
+    /// Print only the result
     #[arg(short, long, global = true)]
     pub(super) quiet: bool,
     /// Print more

@@ -190,7 +190,7 @@ impl Deployed {
         self.0.extend(failures.into_iter().map(Err));
     }
 
-    /// The app at `index` was deployed once more, alone.
+    /// The app at `index` was deployed again, alone.
     pub(super) fn replace(&mut self, index: usize, mut again: Self) {
         if let (Some(before), Some(now)) = (self.0.get_mut(index), again.0.pop()) {
             *before = now;

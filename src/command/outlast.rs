@@ -21,7 +21,7 @@ use crate::systemd::{ActiveState, Brief, Unit};
 const LONGEST: Duration = Duration::from_secs(3);
 
 /// What is waited for.
-const WHAT: &str = "an instance that has connections to become READY";
+const WHAT: &str = "an instance with connections to become READY";
 
 impl Jobs<'_> {
     /// Waits until no instance that matches is on its way up and has connections.
@@ -36,7 +36,7 @@ impl Jobs<'_> {
             return Ok(());
         };
         let by = Instant::now() + LONGEST;
-        let mut waiting = Waiting::begin(Instant::now());
+        let mut waiting = Waiting::begin(self.sink);
         let mut is_told = false;
         while self.manager.now() < end && self.is_any_busy(&known, pattern, by)? {
             if !is_told {

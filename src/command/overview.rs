@@ -56,14 +56,23 @@ fn shown(apps: &[(&str, bool)], instances: &BTreeMap<String, Vec<u32>>) -> Vec<S
     names
 }
 
-/// What a service uses that is up, as the kernel tells; `None` where it does not, as with the older control groups.
-fn used(unit: &Unit) -> Option<Used> {
-    // After a crash systemd goes on with the control group of the run before, and knows where this run began.
-    if unit.n_restarts > 0 {
-        return None;
+/// Notes what a service uses that is up, as the kernel tells, and what is left in its control group. Returns whether systemd has to be
+/// asked, as with the older control groups.
+fn take_used(unit: &mut Unit) -> bool {
+    let group = holders::group(unit.main_pid, unit);
+    let Some(folder) = group.and_then(|group| holders::folder(&group)) else {
+        return true;
+    };
+    // A process that is older than the main one. Where the numbers have begun anew, a younger one may have a lower number as well, and
+    // systemd's answer is good for that too.
+    unit.has_leftovers = holders::own(&folder).iter().any(|pid| *pid < unit.main_pid);
+    // systemd goes on with the control group of the run before, and knows where this run began.
+    if unit.n_restarts > 0 || unit.has_leftovers {
+        return true;
     }
-    let group = holders::group(unit.main_pid, unit)?;
-    used_in(&holders::folder(&group)?)
+    let used = used_in(&folder);
+    used.into_iter().for_each(|used| unit.set_used(used));
+    used.is_none()
 }
 
 /// What the kernel has counted in the control group with this folder.
@@ -132,9 +141,8 @@ impl Overview {
         let is_asked = |unit: &Unit| unit.main_pid != 0 && unit.control_group.is_empty();
         let mut unknown = Vec::new();
         for unit in self.units.values_mut().filter(|unit| is_asked(unit)) {
-            match used(unit) {
-                Some(used) => unit.set_used(used),
-                None => unknown.push(unit.name.clone()),
+            if take_used(unit) {
+                unknown.push(unit.name.clone());
             }
         }
         if unknown.is_empty() {
@@ -201,17 +209,26 @@ mod tests {
         assert_eq!(read(), None);
     }
 
-    /// A run that systemd has begun after a crash has the control group of the one before.
+    /// A run that systemd has begun after a crash has the control group of the one before, and so has one of whose predecessor a process
+    /// is left.
     #[test]
-    fn of_an_instance_that_has_crashed_systemd_is_asked_what_this_run_has_used() {
+    fn of_an_instance_in_an_old_control_group_systemd_is_asked_what_this_run_has_used() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("cpu.stat"), "usage_usec 3\n").unwrap();
-        let instance = |n_restarts| Unit {
-            control_group: format!("/../../..{}", folder.path().display()),
-            n_restarts,
-            ..Unit::default()
+        let used = |n_restarts, processes: &str| {
+            fs::write(folder.path().join("cgroup.procs"), processes).unwrap();
+            let mut unit = Unit {
+                control_group: format!("/../../..{}", folder.path().display()),
+                main_pid: 40,
+                n_restarts,
+                ..Unit::default()
+            };
+            let is_asked = take_used(&mut unit);
+            assert_eq!(is_asked, unit.cpu_usage_nsec.is_none());
+            (unit.cpu_usage_nsec, unit.has_leftovers)
         };
-        let used = |n_restarts| used(&instance(n_restarts)).and_then(|used| used.cpu_usage_nsec);
-        assert_eq!((used(0), used(1)), (Some(3000), None));
+        assert_eq!(used(0, "40\n41\n"), (Some(3000), false));
+        assert_eq!(used(1, "40\n41\n"), (None, false));
+        assert_eq!(used(0, "41\n39\n40\n"), (None, true));
     }
 }

@@ -90,7 +90,7 @@ fn exits(exits: &[Exit]) -> String {
     let mut text = ".SH \"EXIT STATUS\"\n".to_owned();
     for exit in exits {
         let mut meaning = escaped(exit.meaning());
-        // systemd is not capitalized, not even where a sentence begins.
+        // systemd is not capitalized, not even at the beginning of a sentence.
         if !meaning.starts_with("systemd")
             && let Some(first) = meaning.get_mut(..1)
         {

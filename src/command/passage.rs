@@ -11,6 +11,7 @@ use super::accepting;
 use super::context::Context;
 use super::jobs::Jobs;
 use super::locate;
+use super::port_owner;
 use super::socket_files;
 use super::writing::Writing;
 use crate::balance::queue::Queues;
@@ -124,8 +125,13 @@ fn plan(layout: &Layout, app: &App, old: &Slots, wanted: &[String]) -> Found {
         }
     }
     let passage = old.passage(name, wanted)?;
+    if let Some(listen) = port_owner::had_by_itself(app) {
+        return Err(format!(
+            "the program has {listen} itself, and gives it up when it is stopped"
+        ));
+    }
     if app.handover == Handover::Fds && passage.to.units(name).len() > 1 {
-        return Err("with `handover = \"fds\"` the program knows its sockets by their order, which two units do not keep".to_owned());
+        return Err("with `handover = \"fds\"` the program identifies its sockets by their order, which two units do not guarantee".to_owned());
     }
     Ok(passage)
 }
@@ -180,12 +186,12 @@ impl Crossing {
         let (_, lines) = self.closes.as_ref()?;
         let old = slots::listed(lines);
         Some(format!(
-            "{old} stays open as well; the same command again goes on from here"
+            "{old} stays open as well; run the same command again to continue"
         ))
     }
 }
 
-/// The changes of the links by which systemd opens the sockets of an app at boot, where it does open them.
+/// The changes of the links by which systemd opens the sockets of an app at boot, if it does open them.
 fn links(layout: &Layout, app: &str, to: &Slots) -> Vec<Change> {
     let both = Units::of(app).sockets();
     let wanted = to.links(app);

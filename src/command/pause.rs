@@ -1,4 +1,4 @@
-//! `rsgen pause`: has the instances of an app end while its port stays open, for a limited time.
+//! `rsgen pause`: lets the instances of an app exit while its port stays open, for a limited time.
 
 use std::time::Duration;
 
@@ -22,13 +22,13 @@ use crate::systemd::ActiveState;
 use crate::unit::name::Units;
 use crate::visible::Visible;
 
-/// Have the instances of an app finish and end, while new connections wait, for a limited time
+/// Let the instances of an app finish and exit while new connections wait, for a limited time
 #[derive(Debug, Args)]
 pub(super) struct Pause {
     /// The app
     #[arg(value_name = "APP")]
     app: String,
-    /// For how long at most, up to 10min; then the instances are started again, whatever became of this command
+    /// The longest time, up to 10min; then the instances are started again, even if this command was interrupted
     #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = span)]
     time: Duration,
 }
@@ -58,7 +58,7 @@ impl Shown for AppPaused {
             "is paused already".to_owned()
         };
         Some(Visible::line(&format!(
-            "{app}: {how}; `rsgen resume {app}` ends that, or else the time does in {left}, at {at}"
+            "{app}: {how}; `rsgen resume {app}` ends the pause, which otherwise ends in {left}, at {at}"
         )))
     }
 }
@@ -69,7 +69,7 @@ fn span(text: &str) -> Result<Duration, String> {
         Err(fault) => Err(format!("{}; {}", fault.message, fault.help)),
         Ok(time) if time < Duration::from_secs(1) => Err("write at least 1s".to_owned()),
         Ok(time) if time > LONGEST => Err(
-            "write at most 10min: a client whose connection finds no room in the queue gives up after about two; `rsgen stop` is for longer"
+            "write at most 10min: a client gives up after about two minutes when the queue is full; for longer, use `rsgen stop`"
                 .to_owned(),
         ),
         Ok(time) => Ok(time),
@@ -82,11 +82,11 @@ impl Subcommand for Pause {
         examples: &[
             (
                 "rsgen pause web --for 30s",
-                "Has each instance finish its requests and end. New connections wait until `rsgen resume web`, and for 30 s at most.",
+                "Lets each instance finish its requests and exit. New connections wait until `rsgen resume web`, for at most 30 s.",
             ),
             (
                 "rsgen pause web",
-                "Does so for 60 s at most. What follows, such as the migration of a database, has it to itself.",
+                "Does the same, for at most 60 s. The next command, such as a database migration, runs while no instance uses the database.",
             ),
         ],
     };
@@ -96,7 +96,7 @@ impl Subcommand for Pause {
         if generate::is_known_job(&context.layout, &app) {
             return Err(Failure::new(
                 Exit::Usage,
-                format!("`{app}` is a job, for which nobody waits"),
+                format!("`{app}` is a job, and jobs cannot be paused"),
             )
             .help(format!(
                 "`rsgen stop {app}` stops its timer, and `rsgen start {app}` starts it again"

@@ -61,7 +61,7 @@ impl Jobs<'_> {
             return Err(error.into());
         }
         drop(writing);
-        // A second job of this kind is the one that is there.
+        // A second job of this kind is merged with the existing one.
         self.run(Verb::Start, &units.pause())
     }
 }

@@ -66,7 +66,7 @@ impl Picture {
                 return *canary;
             }
             Event::Retrying { number, .. } => {
-                self.set(*number, State::Moving("starting once more".into()), false);
+                self.set(*number, State::Moving("starting again".into()), false);
                 return false;
             }
             Event::Failed { number, failed, .. } => {
@@ -149,7 +149,7 @@ fn starting() -> State {
     State::Moving("starting".into())
 }
 
-/// What an instance that is being stopped is at. The drain, which is the unit's `ExecStop=`, tells as the unit's status how many
+/// The progress of an instance that is being stopped. The drain, which is the unit's `ExecStop=`, shows as the unit's status how many
 /// connections are left when they are not gone within a second.
 fn leaving(unit: &Unit) -> String {
     if unit.sub != "stop" {
@@ -286,7 +286,7 @@ mod tests {
             failed: failed.clone(),
         };
         assert!(!picture.take(&retrying, seconds(1)));
-        assert_eq!(shown(&picture, 1, 9)[1], "web@0        starting once more");
+        assert_eq!(shown(&picture, 1, 9)[1], "web@0        starting again");
         assert!(!picture.take(&Event::Aborted { failed }, seconds(1)));
         assert!(!picture.take(&Event::RestartingAll, seconds(1)));
     }

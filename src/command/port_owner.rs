@@ -82,7 +82,7 @@ pub(super) fn refuse_taken(
     if listens && !moves {
         return Ok(());
     }
-    // The path of a socket file is no address of a port.
+    // The path of a socket file is not the address of a port.
     let addresses = manager.addresses(&open)?.into_iter().flatten();
     let addresses: Vec<SocketAddr> = addresses.filter_map(|text| text.parse().ok()).collect();
     for listen in app.listen.iter().filter(|listen| is_taken(listen)) {
@@ -108,12 +108,21 @@ pub(super) fn of_a_failed_socket(
     refuse_taken(&app, true, manager, &HostProbe::new(None, layout)).err()
 }
 
-/// Returns whether systemd would fail to bind a socket to the address. A socket file is no obstacle, since systemd
+/// Returns an address of an app that its instances have bound themselves, since it was not declared when they were started.
+pub(super) fn had_by_itself(app: &App) -> Option<&Listen> {
+    // The sockets of the app that are open are systemd's as well.
+    let is_own = |listen: &&Listen| matches!(owner(listen, app, &[]), Owners::Own);
+    app.listen
+        .iter()
+        .find(|listen| is_taken(listen) && is_own(listen))
+}
+
+/// Returns whether systemd would fail to bind a socket to the address. A socket file is not an obstacle, since systemd
 /// replaces it.
 fn is_taken(listen: &Listen) -> bool {
     let addresses = match listen.place {
         Place::Address(address) => vec![address],
-        // systemd binds one socket for both families or, where there is no IPv6, one for IPv4.
+        // systemd binds one socket for both families or, without IPv6, one for IPv4.
         Place::Port(port) => vec![
             SocketAddr::from(([0_u16; 8], port)),
             SocketAddr::from(([0_u8; 4], port)),
@@ -273,7 +282,7 @@ fn names(folder: &Path) -> impl Iterator<Item = String> {
     entries.filter_map(|entry| entry.file_name().into_string().ok())
 }
 
-/// The command line of a process, or its name where the command line cannot be read in time: the kernel waits for the lock of
+/// The command line of a process, or its name if the command line cannot be read in time: the kernel waits for the lock of
 /// the program's memory, which a program can hold for as long as it likes, by a file system of its own that does not answer.
 fn command(pid: u32) -> String {
     let (sender, receiver) = mpsc::channel();
@@ -322,7 +331,7 @@ fn taken(app: &str, listen: &Listen, owner: Option<Owner>, probe: &dyn Probe) ->
         let user = probe.name(Account::User(user));
         return failure.help(format!(
             "it is PM2's: as `{user}`, find the app with `pm2 list` and run `pm2 delete APP`, then this command again, and \
-             at last `pm2 save --force`, without which PM2 does not save an empty list"
+             finally `pm2 save --force` (without `--force` PM2 does not save an empty list)"
         ));
     }
     failure.help("stop it, or write another address in `listen`")

@@ -11,7 +11,7 @@ use super::jobs::Jobs;
 use super::options::Targets;
 use super::selection::{Purpose, Wanted};
 use super::targets::{self, STARTS, Target};
-use super::{half_open, hint, preparation};
+use super::{half_open, hint, preparation, released};
 use crate::ecosystem::{self, Report};
 use crate::output::{Answer, Failure, Notice, Shown, Sink};
 
@@ -48,6 +48,7 @@ pub(super) fn each(
         match &target {
             Target::App(app) if STARTS.contains(&verb) => {
                 half_open::with(&mut jobs, app, |jobs| act(jobs, &target))?;
+                released::first(&mut jobs, app);
             }
             _ => act(&mut jobs, &target)?,
         }

@@ -44,7 +44,7 @@ impl Removals {
     }
 }
 
-/// Notes which apps have to be removed before which app of the file is started, because it needs their addresses, and tells what that
+/// Notes which apps have to be removed before which app of the file is started, because it needs their addresses, and reports what that
 /// costs. An app that serves elsewhere already is refused: it could not be moved without losing what it has.
 pub(super) fn replace(
     context: &Context<'_>,
@@ -66,7 +66,7 @@ pub(super) fn replace(
                 );
             }
             let text = format!(
-                "needs an address of `{other}`, which is uninstalled just before the start: until `{name}` serves, nobody does there"
+                "needs an address of `{other}`, which is uninstalled just before the start: until `{name}` serves, nothing serves there"
             );
             context.sink.notice(&Notice::Noted(name, &text));
         }
@@ -150,7 +150,10 @@ pub(super) fn note(jobs: &mut Jobs<'_>, origin: &Origin, app: &str) {
     };
     let noted = released::note(jobs, app, |ledger| ledger.origin.clone_from(&origin));
     if let Err(failure) = noted {
-        let text = format!("which file it comes from is not kept: {}", failure.message);
+        let text = format!(
+            "cannot record which file the app comes from: {}",
+            failure.message
+        );
         jobs.sink.notice(&Notice::Noted(app, &text));
     }
 }

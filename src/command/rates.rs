@@ -22,6 +22,10 @@ fn rate(before: &InstanceStatus, now: &InstanceStatus, time: Duration) -> Option
     if before.pid.is_none() || before.pid != now.pid || time.is_zero() {
         return None;
     }
+    // The one has been counted without the time of the earlier run, and the other with it.
+    if before.has_leftovers != now.has_leftovers {
+        return None;
+    }
     let spent = now.cpu_seconds? - before.cpu_seconds?;
     // With one digit behind the point, since a look takes time as well.
     let percent = (spent / time.as_secs_f64() * 1000.0).round() / 10.0;

@@ -52,7 +52,7 @@ pub(super) fn rehearse(
         .filter(|(_, end)| may_change(end));
     let (again, ends_of): (Vec<&App>, Vec<_>) = again.map(|(app, end)| (*app, end)).unzip();
     for app in &again {
-        let text = "listens on a port as the kernel gives it to whoever asks for any: once more, to see whether it stays";
+        let text = "listens on a port from the kernel's range for free ports; rehearsing once more, to see whether it changes";
         jobs.sink.notice(&Notice::Noted(&app.name, text));
     }
     let seconds = once(jobs, host, (&again, apps.len()), &|_, _| {});
@@ -158,7 +158,7 @@ impl<'a> Running<'a> {
             stage,
             seen: Seen::begin(now),
             looked: None,
-            waiting: Waiting::begin(now),
+            waiting: Waiting::begin(jobs.sink),
             ending: None,
         })
     }
@@ -182,6 +182,8 @@ impl<'a> Running<'a> {
         let Some(job) = &ending.job else {
             return Ok(Some(ending.over));
         };
+        let what = "the end of the rehearsal's program";
+        self.waiting.tell_of(jobs.sink, &self.app.name, what);
         match jobs.manager.wait(job, TICK) {
             Err(systemd::Error::TimedOut { .. }) if Instant::now() < ending.until => Ok(None),
             Err(systemd::Error::TimedOut { .. }) if !ending.is_killed => {
@@ -219,11 +221,9 @@ impl<'a> Running<'a> {
                 }
             }
         }
-        if self.waiting.is_due(now) {
+        if self.waiting.is_due(jobs.sink) {
             let what = self.seen.progress(self.stage.worker.is_some(), self.app);
-            if let Some(line) = self.waiting.line(now, what) {
-                jobs.sink.notice(&Notice::Waiting(&self.app.name, &line));
-            }
+            self.waiting.tell_of(jobs.sink, &self.app.name, &what);
         }
         Ok(self.seen.over(now, self.app))
     }

@@ -10,6 +10,7 @@ use super::asks;
 use super::jobs::Jobs;
 use super::ledger::{Ledger, Served};
 use super::link;
+use super::trial;
 use super::writing::Writing;
 use crate::contract::StartedWith;
 use crate::ecosystem::{App, Chosen};
@@ -45,6 +46,21 @@ pub(super) fn before(jobs: &mut Jobs<'_>, prepared: &Prepared, writing: Option<&
     tell(jobs, app, noted);
 }
 
+/// Notes what an app serves after a start, if it has never served before as far as is known: otherwise the next start would be looked at as
+/// a first one.
+pub(super) fn first(jobs: &mut Jobs<'_>, app: &str) {
+    if !trial::never_served(jobs.layout, app) {
+        return;
+    }
+    let Some(text) = installed(jobs.layout, app) else {
+        return;
+    };
+    // Who may not write there has no trials either.
+    if let Ok(Some(served)) = serving(jobs, app, &text) {
+        let _ = note(jobs, app, |ledger| ledger.see(served.clone()));
+    }
+}
+
 /// Notes what an app serves after a deployment.
 pub(super) fn after(jobs: &mut Jobs<'_>, app: &str) {
     // That one notes what it has done by itself.
@@ -60,7 +76,7 @@ pub(super) fn after(jobs: &mut Jobs<'_>, app: &str) {
     });
     let noted = noted.map(|replaced| {
         if let Some((left, now)) = replaced {
-            let text = format!("release {now} replaces {left}, which a rollback went back to");
+            let text = format!("release {now} replaces {left}, the result of a rollback");
             jobs.sink.notice(&Notice::Noted(app, &text));
         }
     });
@@ -182,6 +198,33 @@ pub(super) fn started_with(
     let note = Entry::new(&layout.state(app), Name::Release(number)).read();
     let note = StartedWith::parse(&note.ok()?)?;
     (note.link == link).then_some(note.folder)
+}
+
+/// Returns the instances that serve another release than this one: somebody has started them on purpose since the link moved.
+pub(super) fn strays(
+    jobs: &mut Jobs<'_>,
+    app: &str,
+    release: &Served,
+) -> Result<Vec<String>, Failure> {
+    let Some((link, folder)) = release.link.as_ref().zip(release.folder.as_ref()) else {
+        return Ok(Vec::new());
+    };
+    let units = Units::of(app);
+    let mut numbers: Vec<u32> = jobs
+        .manager
+        .units(&units.instances())?
+        .iter()
+        .filter(|brief| !brief.is_gone())
+        .filter_map(|brief| units.number(&brief.name))
+        .collect();
+    // systemd lists units in no order.
+    numbers.sort_unstable();
+    let started_with = |number: &u32| started_with(jobs.layout, app, *number, link);
+    numbers.retain(|number| started_with(number).is_some_and(|other| other != *folder));
+    Ok(numbers
+        .iter()
+        .map(|number| format!("{app}@{number}"))
+        .collect())
 }
 
 /// Returns the app of an installed text, with its drop-ins.

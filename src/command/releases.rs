@@ -39,7 +39,7 @@ pub(super) struct Row {
     pub(super) name: String,
     /// Seconds since 1970.
     pub(super) deployed: u64,
-    /// The user who deployed it; null where it was seen only later.
+    /// The user who deployed it; null if it was seen only later.
     pub(super) by: Option<String>,
     /// The folder, for an app with a link to its releases.
     pub(super) folder: Option<PathBuf>,

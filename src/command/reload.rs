@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use clap::Args;
-use serde::Serialize;
 
 use super::apply::{self, Prepared, Timer};
 use super::context::Context;
@@ -18,6 +17,7 @@ use super::options::{Environment, Targets};
 use super::passage;
 use super::preparation::{self, Preparation};
 use super::prune;
+use super::reloaded::Reloaded;
 use super::remote::{self, Remote};
 use super::selection::{self, Purpose, Wanted};
 use super::subcommand::Subcommand;
@@ -26,7 +26,7 @@ use crate::contract::Course;
 use crate::ecosystem::{App, Report, release};
 use crate::generate::{self, files, sources};
 use crate::layout::Layout;
-use crate::output::{Exit, Failure, Shown, Sink};
+use crate::output::{Exit, Failure, Sink};
 use crate::plan::Host;
 use crate::systemd::Verb;
 
@@ -42,21 +42,11 @@ pub(super) struct Reload {
     part: Part,
     #[command(flatten)]
     pace: Pace,
-    /// For an ecosystem file: remove the apps that an earlier install of it has brought and that it no longer has, once all others are
-    /// reloaded well
+    /// For an ecosystem file: after everything else has succeeded, remove the apps that an earlier install of it installed and that it
+    /// no longer has
     #[arg(long, conflicts_with_all = ["canary_only", "promote", "abort"])]
     prune: bool,
 }
-
-/// The targets that were reloaded, as scripts read them.
-#[derive(Default, Serialize)]
-pub(super) struct Reloaded {
-    pub(super) reloaded: Vec<String>,
-    /// The apps that a file no longer has and that were removed.
-    pub(super) pruned: Vec<String>,
-}
-
-impl Shown for Reloaded {}
 
 /// What the ecosystem files on the command line ask for.
 #[derive(Default)]
@@ -95,7 +85,7 @@ impl Subcommand for Reload {
             ),
             (
                 "rsgen reload web --canary-only",
-                "Starts one more instance with the new code, which gets its share of the connections until it is looked at.",
+                "Starts one more instance with the new code, which gets its share of the connections while you observe it.",
             ),
             (
                 "rsgen reload web --promote",

@@ -19,11 +19,11 @@ pub(super) fn tell_further_ports(jobs: &mut Jobs<'_>, outcome: &Outcome) -> Resu
     Ok(())
 }
 
-/// Tells how the number of instances is changed without a reload, where a command line with a number has led to one.
+/// Shows how to change the number of instances without a reload, if a command line with a number has caused one.
 pub(super) fn tell_of_scale(sink: &dyn Sink, layout: &Layout, outcome: &Outcome) {
     for app in &outcome.reloaded {
         let text = format!(
-            "for another number alone, run `rsgen scale {app} N`, which replaces no instance"
+            "to change only the number, run `rsgen scale {app} N`, which replaces no instance"
         );
         sink.notice(&Notice::Noted(app, &hint::for_manager(layout.scope, &text)));
     }

@@ -39,7 +39,7 @@ pub(super) struct Remote<'a> {
 /// An app of the other host, by the command of its cluster unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Found {
-    /// The number of instances; `None` where it depends on the CPUs of that host.
+    /// The number of instances; `None` if it depends on the CPUs of that host.
     wanted: Option<u32>,
     is_job: bool,
 }
@@ -224,7 +224,7 @@ impl<'a> Remote<'a> {
         })
     }
 
-    /// The failure where nobody of an app gets a signal.
+    /// The failure if no program of an app gets a signal.
     pub(super) fn nobody(&self, failure: Failure, app: &str) -> Failure {
         let help = format!(
             "run `rsgen --host {} list {app}` to see its instances",
@@ -249,7 +249,7 @@ impl<'a> Remote<'a> {
         }
     }
 
-    /// The state of these apps, as far as systemd tells it: it does not know of canaries, of connections, or how a run before ended.
+    /// The state of these apps, as far as systemd reports it: it does not know of canaries, of connections, or how a run before ended.
     pub(super) fn states(
         &mut self,
         apps: &BTreeMap<String, Found>,

@@ -12,7 +12,7 @@ use super::targets::Target;
 use crate::output::Failure;
 use crate::unit::name::Units;
 
-/// Forget how often instances have died, so that instances that were given up can be started again
+/// Reset the count of quick deaths, so that errored instances can be started again
 #[derive(Debug, Args)]
 pub(super) struct Reset {
     #[command(flatten)]

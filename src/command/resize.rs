@@ -144,7 +144,7 @@ fn links(layout: &Layout, app: &str, to: u32) -> Vec<Change> {
 fn no_file(layout: &Layout, app: &str) -> Failure {
     let file = layout.file(app);
     let message = format!(
-        "`{app}` has no ecosystem file, such as {}, that could say a number",
+        "`{app}` has no ecosystem file, such as {}, in which to set the number",
         file.display()
     );
     Failure::failed(message).help("install it again with `rsgen install`")

@@ -13,7 +13,7 @@ use crate::output::{Failure, Shown, Style, counted};
 use crate::unit::name::Units;
 use crate::visible::Visible;
 
-/// End the pause of an app: start its instances again, which take the connections that wait
+/// End the pause of an app: start its instances again, which accept the waiting connections
 #[derive(Debug, Args)]
 pub(super) struct Resume {
     /// The app

@@ -61,7 +61,7 @@ pub(super) fn as_install(given: &[&str]) -> Option<String> {
     let joined = shlex::try_join(line).ok();
     let joined = joined.filter(|_| is_script || is_named)?;
     Some(format!(
-        "`rsgen start` starts what is installed: run `{joined}`"
+        "`rsgen start` starts installed apps: run `{joined}`"
     ))
 }
 

@@ -71,7 +71,7 @@ impl Original {
         &self.source.app
     }
 
-    /// Refuses to overwrite what somebody else has written since.
+    /// Refuses to overwrite a change that somebody else has made since.
     pub(super) fn refuse_changed(&self) -> Result<(), Failure> {
         let is_same = files::content(&self.target) == self.installed
             && files::read(&self.source.path).is_ok_and(|text| text == self.text);
@@ -268,7 +268,7 @@ fn refuse_other_addresses(
         return Ok(());
     }
     let message = format!(
-        "`{name}` listens, and an app that `rsgen install` did not install gets other addresses only while it does not"
+        "`{name}` is listening; an app that `rsgen install` did not install can change its addresses only while it is stopped"
     );
     Err(Failure::failed(message).help(format!(
         "run `rsgen stop {name}` before the edit, and `rsgen start {name}` after it"
@@ -280,7 +280,7 @@ fn refuse_moment(prepared: &Prepared, serves: bool, draft: &str) -> Result<(), F
     match &prepared.readdressed {
         Some(moved) if serves => Err(Failure::failed(moved.cost(&prepared.app))
             .help(format!(
-                "run `rsgen install {draft} --replace-listener`, with a moment without service"
+                "run `rsgen install {draft} --replace-listener`, which interrupts the service for a moment"
             ))
             .help_also(moved.why.clone())),
         _ => Ok(()),

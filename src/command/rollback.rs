@@ -31,13 +31,13 @@ use crate::systemd::ActiveState;
 use crate::unit::name::Units;
 use crate::visible::Visible;
 
-/// Go back to the release that an app served before, replacing the instances one by one
+/// Go back to the previous release of an app, replacing the instances one by one
 #[derive(Debug, Args)]
 pub(super) struct Rollback {
     /// The app
     #[arg(value_name = "APP")]
     app: String,
-    /// The name of a release, as `rsgen releases` shows it; without it the last one before the present
+    /// The name of a release, as `rsgen releases` shows it; by default the previous one
     #[arg(value_name = "RELEASE")]
     release: Option<String>,
     /// Show what would change, as a diff, and change nothing
@@ -81,7 +81,7 @@ impl Shown for RolledBack {
             .as_ref()
             .and_then(|outcome| outcome.shown(style));
         let link = self.link.as_ref().zip(self.folder.as_ref());
-        let link = link.map(|(link, folder)| format!("{link} would lead to {folder}"));
+        let link = link.map(|(link, folder)| format!("{link} would point to {folder}"));
         let steps = steps.map(|steps| steps.to_string());
         let head = if is_served {
             format!("{app}: would stay on release {to}")
@@ -99,8 +99,8 @@ impl Subcommand for Rollback {
         examples: &[
             (
                 "rsgen rollback web",
-                "Goes back to the release before the present one: its file, and where the app has a link to its releases, its folder. Where \
-                 the link leads to one that the app does not serve, as after a reload that failed, only the link goes back.",
+                "Goes back to the previous release: its file and, if the app has a link to its releases, its folder. If the link \
+                 points to a release that the app does not serve, as after a failed reload, only the link is changed.",
             ),
             (
                 "rsgen rollback web --dry-run",
@@ -209,8 +209,21 @@ impl Back {
         let prepared = apply::prepare(&layout, context.host, selected, false)?;
         refuse_moves(&layout, &prepared, &to)?;
         let from = ledger.find(&ledger.current).map(|r| r.name.clone());
+        let is_served = from.as_ref() == Some(&to.name);
+        let strays = match is_served {
+            true => released::strays(&mut context.jobs()?, app, &to.served)?,
+            false => Vec::new(),
+        };
+        if !strays.is_empty() {
+            let note = format!(
+                "{} serves another release than {}",
+                strays.join(", "),
+                to.name
+            );
+            context.sink.notice(&Notice::Noted(app, &note));
+        }
         // The one that serves already is not served anew.
-        let goal = if from.as_ref() == Some(&to.name) {
+        let goal = if is_served && strays.is_empty() {
             Goal::Current(asked.pace.on(None))
         } else {
             Goal::Fresh(asked.pace.on(None))
@@ -324,14 +337,16 @@ fn text(
     to: &Release,
     installed: &str,
 ) -> Result<(crate::ecosystem::App, String), Failure> {
-    let cannot =
-        || {
-            Failure::failed(format!(
-            "the file of release {} is not valid any more, with the drop-ins that there are now",
+    let cannot = || {
+        Failure::failed(format!(
+            "the file of release {} is no longer valid with the present drop-ins",
             to.name
         ))
-        .help(format!("`rsgen check {}` looks at them", layout.file(app).display()))
-        };
+        .help(format!(
+            "check them with `rsgen check {}`",
+            layout.file(app).display()
+        ))
+    };
     let release = released::parsed(layout, app, &to.served.file).ok_or_else(cannot)?;
     let text = released::with_choice(&to.served.file, release.instances, installed);
     let parsed = released::parsed(layout, app, &text).ok_or_else(cannot)?;
@@ -373,7 +388,7 @@ fn foreign(layout: &Layout, app: &str) -> Failure {
     let message =
         format!("`{app}` was not installed by `rsgen install`, and no releases of it are kept");
     Failure::failed(message).help(format!(
-        "put an earlier file in its place yourself, and run `rsgen reload {app}`; see {}",
+        "restore an earlier file yourself, and run `rsgen reload {app}`; see {}",
         sources::find(layout, app)
             .map_or_else(|| layout.file(app), |source| source.path)
             .display()

@@ -27,13 +27,13 @@ use crate::state::{Entry, Lock, Name};
 use crate::systemd::ActiveState;
 use crate::unit::name::Units;
 
-/// Add instances to an app or stop the last ones, leaving the others alone
+/// Add instances to an app or stop the last ones, without touching the others
 #[derive(Debug, Args)]
 pub(super) struct Scale {
     /// The app
     #[arg(value_name = "APP")]
     app: String,
-    /// How many instances: a number, `max` for one on each CPU, +2 for two more, -1 for one fewer
+    /// The number of instances: a number, `max` for one per CPU, +2 for two more, -1 for one fewer
     #[arg(value_name = "N", allow_negative_numbers = true)]
     number: Number,
     /// Show what would change, as a diff, and change nothing
@@ -59,7 +59,7 @@ impl Subcommand for Scale {
             ),
             (
                 "rsgen scale web max",
-                "Brings the app to one instance for each CPU, also after a boot with more or fewer of them.",
+                "Brings the app to one instance per CPU, even if a later boot has more or fewer CPUs.",
             ),
         ],
     };
@@ -68,7 +68,7 @@ impl Subcommand for Scale {
         let app = targets::app(&self.app, &targets::known(&context.layout))?;
         let scaled = match context.require_permission("scale") {
             Err(refused) if !self.dry_run => by_unit::scale(context, &app, self.number, refused),
-            _ => to(context, &app, self.number, self.dry_run),
+            _ => to(context, &app, (self.number, None), self.dry_run).map_err(Refused::failure),
         };
         context.sink.answer(&scaled?);
         Ok(())
@@ -85,13 +85,41 @@ impl Subcommand for Scale {
     }
 }
 
-/// Brings an app to this number of instances, or with `dry_run` shows what that would change.
+/// Why an app was not scaled.
+pub(super) enum Refused {
+    /// The app has this number of instances by now, and the number that was asked for was compared with another.
+    Moved(u32),
+    /// Any other reason.
+    Failed(Box<Failure>),
+}
+
+impl Refused {
+    pub(super) fn failure(self) -> Failure {
+        match self {
+            Self::Moved(now) => Failure::failed(format!(
+                "somebody else has scaled the app meanwhile: it has {}",
+                counted(now)
+            ))
+            .help("run it again"),
+            Self::Failed(failure) => *failure,
+        }
+    }
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(Box::new(failure))
+    }
+}
+
+/// Brings an app to this number of instances, or with `dry_run` shows what that would change. With a second number, only an app that has so
+/// many by then.
 pub(super) fn to(
     context: &mut Context<'_>,
     app: &str,
-    number: Number,
+    (number, only_from): (Number, Option<u32>),
     dry_run: bool,
-) -> Result<Scaled, Failure> {
+) -> Result<Scaled, Refused> {
     refuse_job(&context.layout, app)?;
     let cpus = context.host.cpus;
     let locks = if dry_run {
@@ -104,6 +132,9 @@ pub(super) fn to(
     // Read under the locks, because another command may have scaled or installed the app meanwhile.
     let from = targets::size(&context.layout, cpus, app)
         .ok_or_else(|| Failure::failed(format!("the file of `{app}` cannot be read")))?;
+    if only_from.is_some_and(|only| only != from) {
+        return Err(Refused::Moved(from));
+    }
     let wanted = number.of(app, from)?;
     let changes = resize::resize(&context.layout, cpus, app, wanted)?;
     let to = wanted.resolve(cpus);
@@ -249,9 +280,9 @@ fn outlast_walk(jobs: &mut Jobs<'_>, scaling: Scaling<'_>) -> Result<(), Failure
     let end = jobs.manager.now() + LONGEST;
     jobs.sink.notice(&Notice::Waiting(
         scaling.app,
-        "waiting for a reload that was asked for before",
+        "waiting for a reload that was requested earlier",
     ));
-    let mut waiting = Waiting::begin(Instant::now());
+    let mut waiting = Waiting::begin(jobs.sink);
     while jobs.manager.unit(&cluster)?.active == ActiveState::Reloading && jobs.manager.now() < end
     {
         jobs.manager.pause(TICK);

@@ -1,4 +1,4 @@
-//! The result of `rsgen scale`, whoever has done it.
+//! The result of `rsgen scale`, regardless of which program has done the work.
 
 use serde::{Deserialize, Serialize};
 

@@ -83,7 +83,7 @@ fn answer(
         (Some(_), Some(_)) if is_http => (
             "405 Method Not Allowed\r\nAllow: GET, HEAD",
             PLAIN,
-            "the metrics are there to be read".to_owned(),
+            "only GET and HEAD are supported".to_owned(),
         ),
         _ => ("400 Bad Request", PLAIN, "no request of HTTP/1".to_owned()),
     };

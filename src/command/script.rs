@@ -74,7 +74,7 @@ pub(super) fn refuse(word: &str, command: &str, layout: &Layout) -> Failure {
     })
 }
 
-/// A path as it is typed in a shell. The name of a file is chosen by whoever may write to its folder, and a help is copied.
+/// A path as it is typed in a shell. The name of a file is chosen by anybody who may write to its folder, and a help is copied.
 fn typed(word: &str) -> Cow<'_, str> {
     shlex::try_quote(word).unwrap_or(Cow::Borrowed("FILE"))
 }
@@ -99,7 +99,7 @@ pub(super) fn script_of(app: &App) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
 }
 
-/// Returns the name of the app where a command line runs a script by an interpreter: that of the script, as in `node server.js`.
+/// Returns the name of the app if a command line runs a script by an interpreter: that of the script, as in `node server.js`.
 pub(super) fn behind_interpreter(command: &[String]) -> Option<String> {
     let [program, script, ..] = command else {
         return None;
@@ -111,7 +111,7 @@ pub(super) fn behind_interpreter(command: &[String]) -> Option<String> {
     Some(name.to_owned())
 }
 
-/// The next step where a word that no app has is the name of a program, with the words behind it, as in `pm2 start npm -- start`.
+/// The next step if a word that is not the name of an app is the name of a program, with the words behind it, as in `pm2 start npm -- start`.
 pub(super) fn help_for_program(word: &str, behind: &[String]) -> Option<String> {
     if word.contains('/') {
         return None;

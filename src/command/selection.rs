@@ -135,14 +135,26 @@ pub(super) fn select(
     if report.has_errors() {
         return Err(Failure::invalid(report));
     }
-    warn(sink, &report);
-    for picked in &picked {
-        tell_choices(sink, &picked.app);
-    }
-    picked
+    let selected = picked
         .into_iter()
         .map(|picked| picked.pinned(input, layout))
-        .collect()
+        .collect::<Result<Vec<_>, _>>()?;
+    warn(sink, &news(wanted, report, &selected));
+    for selected in &selected {
+        tell_choices(sink, &selected.app);
+    }
+    Ok(selected)
+}
+
+/// Returns the faults without those that an install of the same file has told of the same app before.
+fn news(wanted: &Wanted<'_>, mut report: Report, selected: &[Selected]) -> Report {
+    if wanted.purpose == Purpose::Install {
+        let is_same =
+            |s: &&Selected| s.installed.as_ref() == Some(&Content::File(s.pinned.clone()));
+        let unchanged: Vec<&App> = selected.iter().filter(is_same).map(|s| &s.app).collect();
+        ecosystem::leave_out_standing(&mut report.diagnostics, &unchanged);
+    }
+    report
 }
 
 /// An app that was selected.

@@ -1,6 +1,6 @@
 //! Checks that all instances of an app serve. systemd considers a cluster started as soon as one of them does.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::jobs::{Jobs, TICK};
 use super::last_words;
@@ -18,7 +18,7 @@ use crate::unit::name::Units;
 /// How long to wait for instances whose first start failed: systemd starts them again until they serve or until the
 /// crash-loop brake stops them.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-/// The longest that instances have to stay up before they count as serving. Nobody is told meanwhile that the command waits.
+/// The longest that instances have to stay up before they count as serving.
 const LONGEST: Duration = Duration::from_secs(2);
 
 impl Jobs<'_> {
@@ -44,14 +44,14 @@ impl Jobs<'_> {
         let is_start = numbers.is_none();
         let mut instances = self.wanted(app, started, is_start)?;
         let mut restless = Vec::new();
-        let mut waiting = Waiting::begin(Instant::now());
+        let mut waiting = Waiting::begin(self.sink);
         while self.manager.now() < end {
             if instances.iter().any(|i| chosen(i) && is_on_its_way(i)) {
                 self.manager.pause(TICK);
                 waiting.tell(self.manager, self.sink, Some(self.layout), &units.cluster());
             } else {
                 let ready = instances.iter().filter(|i| chosen(i) && i.is_ready());
-                restless = self.restless(app, ready, settle)?;
+                restless = self.restless(app, ready, settle, &mut waiting)?;
                 if restless.is_empty() {
                     break;
                 }
@@ -130,6 +130,7 @@ impl Jobs<'_> {
         app: &str,
         instances: impl Iterator<Item = &'a Brief>,
         settle: Duration,
+        waiting: &mut Waiting,
     ) -> Result<Vec<String>, Failure> {
         if settle.is_zero() {
             return Ok(Vec::new());
@@ -138,7 +139,12 @@ impl Jobs<'_> {
         for instance in instances {
             before.push((&instance.name, self.manager.unit(&instance.name)?.main_pid));
         }
-        self.manager.pause(settle);
+        let end = self.manager.now() + settle;
+        while self.manager.now() < end {
+            let left = end.saturating_sub(self.manager.now());
+            self.manager.pause(waiting.nap(self.sink, left));
+            waiting.tell_of(self.sink, app, "the instances to have been up for a while");
+        }
         let mut restless = Vec::new();
         for (name, pid) in before {
             let now = self.manager.unit(name)?;

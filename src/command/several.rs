@@ -8,7 +8,7 @@ use crate::unit::name::Units;
 use crate::walk::Overdue;
 
 impl Jobs<'_> {
-    /// Starts instances, and waits until they serve. When one fails the others are waited for all the same.
+    /// Starts instances, and waits until they serve. If one fails, it still waits for the others.
     pub(super) fn start_instances(&mut self, app: &str, numbers: &[u32]) -> Result<(), Failure> {
         for number in numbers {
             state::forget_deaths(self.layout, app, Some(*number));

@@ -146,7 +146,7 @@ struct Sent {
 }
 
 enum Fault {
-    /// Nobody is there who could get it, where somebody was named.
+    /// Nothing could get the signal, although a target was named.
     Nobody(Target),
     /// systemd did not send it to this instance.
     Refused(String, systemd::Error),
@@ -235,7 +235,7 @@ fn nobody(target: &Target) -> Failure {
     let app = target.app();
     let message = match target {
         Target::App(_) => format!("no instance of `{target}` is READY"),
-        Target::Instance(..) => format!("no program of `{target}` runs"),
+        Target::Instance(..) => format!("`{target}` has no running program"),
     };
     Failure::failed(message).help(format!("run `rsgen list {app}` to see its instances"))
 }

@@ -30,6 +30,7 @@ impl Jobs<'_> {
     fn begin_anew(&mut self, verb: Verb, app: &str, number: u32) -> Result<(), Failure> {
         state::forget_deaths(self.layout, app, Some(number));
         state::forget_release(self.layout, app, number);
+        let _trial = self.first_trial(app);
         self.run_and_tell(verb, app, number)
     }
 

@@ -17,7 +17,7 @@ use crate::layout::{Layout, Scope};
 use crate::plan::diff::{Change, Content};
 
 /// Removes the files of the sockets of which these changes have removed the units, once the units are stopped. A file is left
-/// where somebody listens on it, or where others than root decide which file the path leads to.
+/// if somebody listens on it, or if users other than root decide which file the path leads to.
 pub(super) fn remove(layout: &Layout, removed: &[Change]) {
     for change in removed {
         let is_socket = change.path.extension().is_some_and(|e| e == "socket");

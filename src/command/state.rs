@@ -11,6 +11,12 @@ pub(super) fn forget_deaths(layout: &Layout, app: &str, number: Option<u32>) {
     state::forget_deaths(&layout.state(app), number);
 }
 
+/// Forgets how often an app has failed to start, because somebody asks for a start on purpose.
+pub(super) fn forget_failures(layout: &Layout, app: &str) {
+    // Best effort: a file that cannot be removed goes on to delay a start that a connection asks for.
+    let _ = Entry::new(&layout.state(app), Name::Failures).remove();
+}
+
 /// Forgets the release that an instance was started with, because somebody is starting it on purpose.
 pub(super) fn forget_release(layout: &Layout, app: &str, number: u32) {
     // Usually there is no such file; who may not remove it has the instance start as systemd would start it.

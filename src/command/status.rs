@@ -63,6 +63,9 @@ pub(super) struct InstanceStatus {
     pub(super) restarts: u32,
     pub(super) memory_bytes: Option<u64>,
     pub(super) cpu_seconds: Option<f64>,
+    /// Whether a process of an earlier run is left, whose time systemd leaves out of that.
+    #[serde(skip)]
+    pub(super) has_leftovers: bool,
     /// Processor time as per cent of one CPU, where it was measured.
     pub(super) cpu_percent: Option<f64>,
     /// The connections that the instance has accepted and not closed.
@@ -344,6 +347,7 @@ fn instance(number: u32, unit: Unit, deaths: Option<Deaths>, now: Duration) -> I
         cpu_seconds: unit
             .cpu_usage_nsec
             .map(|n| Duration::from_nanos(n).as_secs_f64()),
+        has_leftovers: unit.has_leftovers,
         cpu_percent: None,
         connections: None,
         waiting: None,

@@ -57,7 +57,7 @@ pub(super) fn steps(jobs: &mut Jobs<'_>, scaling: Scaling<'_>) -> Result<Steps, 
         let is_missing = match find(number) {
             None => true,
             Some(brief) if brief.is_ready() || is_stopping(brief) => false,
-            // The same number once more is for what the command before did not finish.
+            // The same number again is for what the previous command did not finish.
             Some(brief) if from == to && is_trying(jobs.layout, app, number, brief) => true,
             Some(brief) if !brief.is_gone() || brief.job.is_some() => false,
             Some(_) if number >= known => true,

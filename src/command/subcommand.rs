@@ -16,7 +16,7 @@ pub(super) trait Subcommand: clap::Args {
     /// A failure, whose exit status is one of [`Manual::exits`].
     fn run(self, context: &mut Context<'_>) -> Result<(), Failure>;
 
-    /// Does the same on another host, where that needs only the bus.
+    /// Does the same on another host, if that needs only the bus.
     ///
     /// # Errors
     /// As [`Subcommand::run`].

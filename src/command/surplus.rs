@@ -1,4 +1,4 @@
-//! Instances beyond the number of their app: `systemctl start web@12` starts one, and whoever edits units by hand may leave some. An
+//! Instances beyond the number of their app: `systemctl start web@12` starts one, and editing units by hand may leave some. An
 //! install stops them, as a reload does at its end.
 
 use super::apply::Prepared;

@@ -115,7 +115,7 @@ pub(super) fn refuse_beyond(
     match size(&context.layout, context.host.cpus, app) {
         Some(size) if *number >= size => {
             let last = Target::Instance(app.clone(), size.saturating_sub(1));
-            let message = format!("`{app}` has {size} instances, the last is `{last}`");
+            let message = format!("`{app}` has {size} instances; the last is `{last}`");
             let help = if STARTS.contains(&verb) {
                 let wanted = number.saturating_add(1);
                 format!("to add instances, run `rsgen scale {app} {wanted}`")
@@ -268,6 +268,20 @@ fn remedy(verb: &str, file: &str) -> String {
     }
 }
 
+/// The help for a number, by which PM2 names each process of all apps.
+fn of_pm2s_number(number: &str, known: &[String]) -> String {
+    match known {
+        [] => "install one with `rsgen install ecosystem.toml`".to_owned(),
+        [app] => format!(
+            "names take the place of PM2's numbers: an instance is written `{app}@{number}`, all of them are `{app}`"
+        ),
+        [app, ..] => format!(
+            "names take the place of PM2's numbers: installed are {}, and an instance is written `{app}@0`; `rsgen list` shows them",
+            known.join(", ")
+        ),
+    }
+}
+
 fn installed(name: &str, known: &[String]) -> Result<String, Failure> {
     if known.iter().any(|k| k == name) {
         return Ok(name.to_owned());
@@ -277,8 +291,7 @@ fn installed(name: &str, known: &[String]) -> Result<String, Failure> {
         match diagnostic::nearest(name, known.iter().map(String::as_str)) {
             Some(near) => failure.help(format!("did you mean `{near}`?")),
             None if !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit()) => {
-                let app = if let [only] = known { only } else { "APP" };
-                failure.help(format!("an instance is written `{app}@{name}`"))
+                failure.help(of_pm2s_number(name, known))
             }
             None if known.is_empty() => {
                 failure.help("install one with `rsgen install ecosystem.toml`")

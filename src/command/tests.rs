@@ -37,6 +37,7 @@ mod rollback;
 mod scale;
 mod scaled;
 mod serving;
+mod silence;
 pub(super) mod stage;
 mod status;
 mod steps;

@@ -27,11 +27,11 @@ pub(super) struct Last {
     pub(super) ended: u64,
     pub(super) seconds: f64,
     pub(super) good: bool,
-    /// The reason when it was not good, and what was done where a condition has kept instances of a job down.
+    /// The reason when it was not good, and what was done if a condition has kept instances of a job down.
     pub(super) reason: Option<String>,
 }
 
-/// Returns what the last run of a job says of itself where a condition has kept instances down: `0 of 1 done`.
+/// Returns what the last run of a job reports if a condition has kept instances down: `0 of 1 done`.
 pub(super) fn skipped(cluster: &Unit) -> Option<&str> {
     let done = cluster.status_text.strip_suffix(" done")?;
     let (number, of) = done.split_once(" of ")?;

@@ -9,12 +9,18 @@ use super::jobs::Jobs;
 use super::ledger::Ledger;
 use super::locate;
 use super::outcome::Deployed;
+use super::released;
 use crate::cluster::Trial as Note;
+use crate::contract::Ready;
 use crate::ecosystem::App;
+use crate::generate::sources;
 use crate::layout::Layout;
 use crate::state::{Entry, Name};
 use crate::systemd::Manager;
 use crate::unit::name::Units;
+
+/// How long a trial lasts beyond the app's `listen_timeout` if its command was killed.
+const VALID: Duration = Duration::from_mins(5);
 
 /// A trial, which ends with this value.
 #[must_use]
@@ -32,16 +38,33 @@ impl Drop for Trial {
     }
 }
 
-/// Begins a trial, if the file leaves the address of the app open or the app has never served. `now` is the time since boot.
-fn begin(layout: &Layout, app: &App, now: Duration, is_up: bool) -> Option<Trial> {
+/// Begins a trial, if the file leaves the address of the app open or the app has never served. `now` is the time since boot, `valid` how
+/// long the trial may last.
+fn begin(
+    layout: &Layout,
+    app: &App,
+    (now, valid): (Duration, Duration),
+    is_up: bool,
+) -> Option<Trial> {
     let note = Note {
         begun: now,
-        // Of an app whose releases cannot be read nothing is known.
-        is_first: !is_up
-            && Ledger::read(layout, &app.name).is_ok_and(|kept| kept.releases.is_empty()),
+        valid,
+        is_first: !is_up && never_served(layout, &app.name),
         is_given: !locate::has_port_alone(app),
+        notifies: app.ready == Ready::Notify,
     };
-    if app.listen.is_empty() || note.is_given && !note.is_first {
+    leave(layout, app, note)
+}
+
+/// Whether an app has never served. Of one whose releases cannot be read nothing is known.
+pub(super) fn never_served(layout: &Layout, app: &str) -> bool {
+    Ledger::read(layout, app).is_ok_and(|kept| kept.releases.is_empty())
+}
+
+fn leave(layout: &Layout, app: &App, note: Note) -> Option<Trial> {
+    // Without an address, `exec` is READY at once.
+    let is_awaited = !app.listen.is_empty() || app.ready != Ready::Exec;
+    if app.is_job() || !is_awaited || note.is_given && !note.is_first {
         return None;
     }
     let entry = Entry::new(&layout.state(&app.name), Name::Trial);
@@ -59,11 +82,12 @@ pub(super) struct Trials {
 impl Trials {
     pub(super) fn begin(manager: &mut dyn Manager, layout: &Layout, apps: &[App]) -> Self {
         let now = manager.now();
-        let mut is_up = |app: &App| {
-            let cluster = manager.unit(&Units::of(&app.name).cluster());
-            cluster.map_or(true, |cluster| cluster.is_ready())
-        };
-        let trials = apps.iter().map(|app| begin(layout, app, now, is_up(app)));
+        // One app is started after the other.
+        let mut valid = Duration::ZERO;
+        let trials = apps.iter().map(|app| {
+            valid += VALID + app.lifecycle.listen_timeout;
+            begin(layout, app, (now, valid), is_up(manager, &app.name))
+        });
         Self {
             since: Instant::now(),
             trials: trials.collect(),
@@ -80,6 +104,36 @@ impl Trials {
             }
         }
     }
+}
+
+impl Jobs<'_> {
+    /// Begins the trial of an app that is to be started and has never served, unless a deployment has begun one.
+    pub(super) fn first_trial(&mut self, app: &str) -> Option<Trial> {
+        let (layout, now) = (self.layout, self.manager.now());
+        let note = Entry::new(&layout.state(app), Name::Trial).read().ok();
+        let is_on = note.is_some_and(|note| Note::parse(&note, now).is_some());
+        // Of what others have written nothing is kept.
+        let is_known = released::installed(layout, app).is_some();
+        if is_on || !is_known || is_up(self.manager, app) || !never_served(layout, app) {
+            return None;
+        }
+        let source = sources::find(layout, app)?;
+        let (_, app) = sources::load(layout, &source).ok()?;
+        let note = Note {
+            begun: now,
+            valid: VALID + app.lifecycle.listen_timeout,
+            is_first: true,
+            // A start changes no file.
+            is_given: true,
+            notifies: app.ready == Ready::Notify,
+        };
+        leave(layout, &app, note)
+    }
+}
+
+fn is_up(manager: &mut dyn Manager, app: &str) -> bool {
+    let cluster = manager.unit(&Units::of(app).cluster());
+    cluster.map_or(true, |cluster| cluster.is_ready())
 }
 
 /// Returns whether a command corrects the address of an app if it is refused in this start.
@@ -107,6 +161,9 @@ mod tests {
     use crate::contract::REFUSED;
     use crate::ecosystem::parse;
 
+    /// When a trial begins, and how long it may last.
+    const AT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(5));
+
     #[test]
     fn trials_of_two_commands_are_apart() {
         let root = tempfile::tempdir().unwrap();
@@ -117,17 +174,37 @@ mod tests {
             parse("eco.toml", &text).0.remove(0)
         };
         let seconds = Duration::from_secs;
-        let web = begin(&layout, &app("web", "3000"), seconds(1), false);
-        let api = begin(&layout, &app("api", "4000"), seconds(1), false);
+        let web = begin(&layout, &app("web", "3000"), AT, false);
+        let api = begin(&layout, &app("api", "4000"), AT, false);
         assert!(is_on(&layout, "web", seconds(2)) && is_on(&layout, "api", seconds(2)));
         drop(api);
         assert!(is_on(&layout, "web", seconds(2)) && !is_on(&layout, "api", seconds(2)));
         // The same app once more.
-        let again = begin(&layout, &app("web", "3000"), seconds(3), false);
+        let again = begin(&layout, &app("web", "3000"), (seconds(3), AT.1), false);
         drop(web);
         assert!(is_on(&layout, "web", seconds(4)));
         drop(again);
         assert!(!is_on(&layout, "web", seconds(4)));
+    }
+
+    #[test]
+    fn an_app_without_an_address_has_a_trial_where_its_program_says_that_it_is_ready() {
+        let root = tempfile::tempdir().unwrap();
+        let layout = Layout::system(root.path());
+        std::fs::create_dir_all(&layout.run).unwrap();
+        let note = |lines: &str| {
+            let text = format!("[[apps]]\nname = \"web\"\nscript = \"x\"\nlisten = []\n{lines}");
+            let app = parse("eco.toml", &text).0.remove(0);
+            let _trial = begin(&layout, &app, AT, false)?;
+            let note = Entry::new(&layout.state("web"), Name::Trial).read();
+            Note::parse(&note.unwrap(), AT.0)
+        };
+        assert_eq!(note("ready = \"exec\""), None);
+        let notify = note("ready = \"notify\"").unwrap();
+        assert!(notify.is_first && notify.is_given && notify.notifies);
+        let message = note("ready = \"message\"").unwrap();
+        assert!(message.is_first && !message.notifies);
+        assert_eq!(note("schedule = \"daily\""), None);
     }
 
     #[test]
@@ -144,15 +221,15 @@ mod tests {
             let note = Entry::new(&layout.state("web"), Name::Trial).read();
             Note::parse(&note.unwrap(), seconds(2)).unwrap().is_first
         };
-        assert!(begin(&layout, &app("[]"), seconds(1), false).is_none());
-        let first = begin(&layout, &app("\"[::]:3000\""), seconds(1), false);
+        assert!(begin(&layout, &app("[]"), AT, false).is_none());
+        let first = begin(&layout, &app("\"[::]:3000\""), AT, false);
         assert!(first.is_some() && is_first());
         assert!(!is_on(&layout, "web", seconds(2)), "nothing is corrected");
         drop(first);
-        let first = begin(&layout, &app("3000"), seconds(1), false);
+        let first = begin(&layout, &app("3000"), AT, false);
         assert!(first.is_some() && is_first());
         drop(first);
-        let up = begin(&layout, &app("3000"), seconds(1), true);
+        let up = begin(&layout, &app("3000"), AT, true);
         assert!(
             up.is_some() && !is_first(),
             "an older version has started it"
@@ -165,8 +242,8 @@ mod tests {
             folder: None,
         });
         kept.write(&layout, "web").unwrap();
-        assert!(begin(&layout, &app("\"[::]:3000\""), seconds(1), false).is_none());
-        let trial = begin(&layout, &app("3000"), seconds(1), false);
+        assert!(begin(&layout, &app("\"[::]:3000\""), AT, false).is_none());
+        let trial = begin(&layout, &app("3000"), AT, false);
         assert!(trial.is_some() && is_on(&layout, "web", seconds(2)) && !is_first());
         assert!(!is_on(&layout, "web", seconds(302)) && !is_on(&layout, "web", seconds(0)));
         let refused = |reason: &str| {

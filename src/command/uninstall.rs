@@ -59,7 +59,7 @@ impl Subcommand for Uninstall {
             ),
             (
                 "rsgen uninstall web api",
-                "Removes both; should one not be installed, the other is removed, and the exit status is 1.",
+                "Removes both; if one is not installed, the other is removed, and the exit status is 1.",
             ),
             (
                 "rsgen uninstall --dry-run all",
@@ -125,6 +125,21 @@ pub(super) fn one_less_of(word: &str, answer: &str) -> Option<String> {
     is_one.then(|| one_less(word, app))
 }
 
+/// Returns an answer about an app for somebody who names a process by its number, as PM2 does.
+pub(super) fn by_number(word: &str, answer: &str) -> Option<String> {
+    if word.is_empty() || !word.bytes().all(|b| b.is_ascii_digit()) || !answer.contains("APP") {
+        return None;
+    }
+    let less = if answer.contains("rsgen uninstall") {
+        ", or for one instance less `rsgen scale APP -1`"
+    } else {
+        ""
+    };
+    Some(format!(
+        "`rsgen list` shows the names that take the place of PM2's numbers: {answer}{less}"
+    ))
+}
+
 impl Uninstall {
     fn remove(&self, context: &mut Context<'_>, app: &str) -> Result<Vec<Change>, Failure> {
         if !self.dry_run {
@@ -143,7 +158,7 @@ impl Uninstall {
 /// Refuses to uninstall an app that is paused: connections wait for the end of that, and would be cut.
 pub(super) fn refuse_paused(jobs: &mut Jobs<'_>, app: &str) -> Result<(), Failure> {
     kept::refuse_paused(jobs, app).map_err(|failure| {
-        let stop = format!("or `rsgen stop {app}`, which cuts the connections that wait");
+        let stop = format!("or `rsgen stop {app}`, which cuts the waiting connections");
         failure.help_also(Some(hint::for_manager(jobs.layout.scope, &stop)))
     })
 }

@@ -302,7 +302,12 @@ fn braked(context: &mut Context<'_>, braked: &Braked) -> Result<(), Failure> {
     Ok(cluster::braked(context.manager()?, &cluster)?)
 }
 
+/// How long the bus may take before the end of an instance goes unnoted. systemd waits for this command before it starts the instance
+/// again, and the brake unit counts such ends.
+const BUS: Duration = Duration::from_secs(3);
+
 fn ended(context: &mut Context<'_>, ended: &Ended) -> Result<(), Failure> {
+    context.connect_within(BUS)?;
     // The program of the app writes to this unit as well.
     let cluster = beside(context, &ended.app);
     let end = cluster::Ended {

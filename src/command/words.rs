@@ -163,6 +163,14 @@ mod tests {
             ("rsgen delete web", "run `rsgen uninstall web`\n"),
             ("rsgen log web --lines 100", "run `rsgen logs web`\n"),
             ("rsgen delete all", "run `rsgen uninstall all`\n"),
+            (
+                "rsgen delete 1",
+                "`rsgen list` shows the names that take the place of PM2's numbers: run `rsgen uninstall APP`, or for one instance \
+                 less `rsgen scale APP -1`\n",
+            ),
+            ("rsgen log --lines 100 web", "run `rsgen logs web`\n"),
+            ("rsgen inspect 0", "numbers: run `rsgen describe APP`\n"),
+            ("rsgen pid 0", "MainPID 'APP@*'`\n"),
             ("rsgen delete web@1", "run `rsgen scale web -1`; to stop"),
             ("rsgen delete 'a b@1'", "run `rsgen uninstall APP`\n"),
             ("rsgen STARTUP", "installed apps start at boot"),

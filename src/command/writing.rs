@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::jobs::{Jobs, TICK};
+use super::waiting::Waiting;
 use crate::generate::files;
 use crate::output::{Failure, Notice};
 use crate::plan::diff::Change;
@@ -15,6 +16,8 @@ use crate::state::{self, Lock};
 
 /// The wait after which a user is told of it.
 const SOON: Duration = Duration::from_secs(1);
+/// The wait, in words.
+const WHAT: &str = "another rsgen command that is writing files";
 /// The longest wait. A command holds the lock for as long as systemd takes to read its files, or to stop an app that moves.
 const PATIENCE: Duration = Duration::from_mins(10);
 
@@ -29,6 +32,7 @@ impl Writing {
     pub(super) fn begin(jobs: &mut Jobs<'_>, app: &str) -> Result<Self, Failure> {
         let folder = state::files(&jobs.layout.run);
         let begun = jobs.manager.now();
+        let mut waiting = Waiting::begin(jobs.sink);
         let mut is_told = false;
         loop {
             let taken = Lock::take(&folder);
@@ -38,16 +42,17 @@ impl Writing {
             }
             let waited = jobs.manager.now().saturating_sub(begun);
             if waited > PATIENCE {
-                let message = "another rsgen command is writing files and does not end";
+                let message = "another rsgen command is still writing files";
                 let lock = folder.join("lock");
                 return Err(Failure::failed(message)
                     .help(format!("`fuser -v {}` shows which", lock.display())));
             }
             if !is_told && waited >= SOON {
                 is_told = true;
-                let what = "waiting for another rsgen command that is writing files";
-                jobs.sink.notice(&Notice::Waiting(app, what));
+                let line = format!("waiting for {WHAT}");
+                jobs.sink.notice(&Notice::Waiting(app, &line));
             }
+            waiting.tell_of(jobs.sink, app, WHAT);
             jobs.manager.pause(TICK);
         }
     }

@@ -18,7 +18,7 @@ impl Amount {
     /// The bounds of a percentage.
     const PERCENT: std::ops::RangeInclusive<u32> = 1..=100;
 
-    /// Returns the number, where the app has so many instances.
+    /// Returns the number for an app with this many instances.
     #[must_use]
     pub fn of(self, instances: u32) -> u32 {
         match self {

@@ -18,7 +18,7 @@ const SUFFIXES: &[(char, u64)] = &[
 ];
 
 impl Bytes {
-    /// Returns whether no program needs as little, so that the unit is likely to be missing.
+    /// Returns whether the amount is too small for any program, so that a suffix is probably missing.
     #[must_use]
     pub fn is_too_little(self) -> bool {
         self.0 < 1 << 20

@@ -1,4 +1,4 @@
-//! Variables that count: `{3100 + i}` in an ecosystem file, where `i` is the number of the instance.
+//! Counting variables: `{3100 + i}` in an ecosystem file, where `i` is the number of the instance.
 //!
 //! systemd cannot calculate: it only replaces `%i` by the number, so the worker does the addition.
 

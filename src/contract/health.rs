@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::flags::Words;
 use super::{Line, Usage, Value, words};
 
-/// The beginning of a unit's `STATUS=` where an instance did not become healthy. The text behind it says why.
+/// The beginning of a unit's `STATUS=` if an instance did not become healthy. The text after it says why.
 pub const UNHEALTHY: &str = "unhealthy: ";
 
 words! {
@@ -38,7 +38,7 @@ pub struct Health<N = u32, F = PathBuf> {
     pub addresses: Vec<SocketAddrV4>,
     /// The time limit for the whole check.
     pub timeout: Duration,
-    /// The pause between two questions; `None` if there is only one question.
+    /// The pause between two checks; `None` if there is only one check.
     pub interval: Option<Duration>,
     /// The number of good answers in a row that make the instance healthy; `None` for one.
     pub after: Option<u32>,

@@ -87,7 +87,7 @@ impl Text {
 }
 
 impl Piece {
-    /// Lossy conversion loses nothing here: units, and everything that they are made of, are UTF-8.
+    /// Lossy conversion loses nothing here: units and all their parts are UTF-8.
     fn text(&self) -> std::borrow::Cow<'_, str> {
         match self {
             Self::Plain(text) => text.to_string_lossy(),

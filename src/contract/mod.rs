@@ -47,7 +47,7 @@ pub use pause::{Pause, Resume};
 pub use recycle::Recycle;
 pub use release::{Release, StartedWith};
 pub use run::{Policy, Rehearsal, Run};
-pub use scale::Scale;
+pub use scale::{Compared, Scale};
 pub use status::{
     BACKGROUND, BINDS, ELSEWHERE, ERRORED, FURTHER, NEVER_LISTENED, NOT_STARTED, REFUSED,
     SENT_ONLY, Statuses, UNSENT, final_statuses, is_final, is_of_a_silent_start,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::flags::Words;
 use super::{Line, Usage, Value};
 
-/// `rsgen-worker release`: what is noted for which instance. In a template unit `N` and `F` are [`super::Text`].
+/// `rsgen-worker release`: the instance, and the link to note for it. In a template unit `N` and `F` are [`super::Text`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Release<N = u32, F = PathBuf> {
     /// The number of the instance.
@@ -91,7 +91,7 @@ impl StartedWith {
         })
     }
 
-    /// Returns a path in the folder in place of one through the link; `None` for a path elsewhere.
+    /// Returns a path in the folder instead of one through the link; `None` for a path elsewhere.
     #[must_use]
     pub fn within(&self, path: &Path) -> Option<PathBuf> {
         let below = path.strip_prefix(&self.link).ok()?;

@@ -1,4 +1,4 @@
-//! The lines that a worker writes during a rehearsal, one for each thing that the program does.
+//! The lines that a worker writes during a rehearsal, one for each event.
 //!
 //! A hostile program can write such lines too. The reader therefore ignores every line that is not exactly of one of
 //! these forms, and reads no more than [`LONGEST`] bytes of a line and [`MOST`] lines.
@@ -75,8 +75,8 @@ pub enum Report {
 }
 
 impl Report {
-    /// The line of this report. A path can end the line and begin another, which would report whatever the path says: such a path
-    /// is reported as strange.
+    /// The line of this report. A path with a newline could end the line and begin another with any report:
+    /// such a path is reported as strange.
     #[must_use]
     pub fn line(&self) -> String {
         let line = self.to_string();

@@ -133,7 +133,7 @@ impl Run {
                 max_restarts: words.flag("--max-restarts")?,
                 backoff: words.optional("--backoff")?,
             },
-            // Before version 1, no program was told.
+            // Before version 1, no program was informed.
             preload: words.since(1, "--preload")?.unwrap_or(false),
             cpus: words.optional("--cpus")?,
             rehearsal: match words.optional("--report")? {

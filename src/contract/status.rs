@@ -8,29 +8,29 @@ use super::{Text, Value};
 /// than the declared one. The text after the prefix says so.
 pub const REFUSED: &str = "refused: ";
 
-/// The beginning of the text behind that prefix where the program binds another address. The address follows.
+/// The beginning of the text after that prefix if the program binds another address. The address follows.
 pub const BINDS: &str = "the program binds ";
 
-/// The beginning of a unit's `STATUS=` where the worker could not start the program. The text behind it says why.
+/// The beginning of a unit's `STATUS=` if the worker could not start the program. The text after it says why.
 pub const NOT_STARTED: &str = "not started: ";
 
-/// The end of a unit's `STATUS=` where the program listens on a port that the file does not declare.
+/// The end of a unit's `STATUS=` if the program listens on a port that the file does not declare.
 pub const FURTHER: &str = " is bound as well: add it to `listen`, or give each instance its own";
 
-/// The beginning of a unit's `STATUS=` where the program listens on another port than the declared one, and not on that. The address
-/// follows, and what is declared.
+/// The beginning of a unit's `STATUS=` if the program listens on another port instead of the declared one.
+/// That address follows, and then the declared one.
 pub const ELSEWHERE: &str = "the program listens on ";
 
-/// The beginning of a unit's `STATUS=` where the program has had all its time and listened nowhere. The declared address follows.
+/// The beginning of a unit's `STATUS=` if the program has used all its time without listening. The declared address follows.
 pub const NEVER_LISTENED: &str = "the program never listened on ";
 
-/// A unit's `STATUS=` where the program has had all its time and sent no `ready`.
+/// A unit's `STATUS=` if the program has used all its time without sending `ready`.
 pub const UNSENT: &str = "the program did not send 'ready'";
 
-/// The beginning of a unit's `STATUS=` where the program has sent `ready` and not done what that says. What is missing follows.
+/// The beginning of a unit's `STATUS=` if the program has sent `ready` without being ready. The missing step follows.
 pub const SENT_ONLY: &str = "the program sent 'ready', but ";
 
-/// Returns whether the status text of a start that has timed out says what the program has not done in all its time.
+/// Returns whether the status text of a start that has timed out names the step that the program has not taken in all its time.
 #[must_use]
 pub fn is_of_a_silent_start(text: &str) -> bool {
     [ELSEWHERE, NEVER_LISTENED, UNSENT, SENT_ONLY]
@@ -38,7 +38,7 @@ pub fn is_of_a_silent_start(text: &str) -> bool {
         .any(|beginning| text.starts_with(beginning))
 }
 
-/// A unit's `STATUS=` where the first process of the program has ended, and others live on in the background.
+/// A unit's `STATUS=` if the first process of the program has ended, and others live on in the background.
 pub const BACKGROUND: &str = "the program went to the background; run it in the foreground, for instance with `daemon off;`, \
                               with `--foreground`, or without `-d`";
 

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 /// 127.0.0.0/8 comes from this host alone, see `route_localnet` in the kernel's ip-sysctl.
 const BLOCK: [u8; 2] = [127, 114];
 
-/// The local address from which a connection goes to this instance, where each has a listener of its own.
+/// The local address from which a connection goes to this instance, if each has a listener of its own.
 #[must_use]
 pub fn source(instance: u32) -> Ipv4Addr {
     let [.., high, low] = instance.to_be_bytes();

@@ -76,7 +76,7 @@ pub struct Ended<N = u32, F = PathBuf> {
     pub env_files: Vec<F>,
     /// Exit statuses after which systemd does not restart the instance.
     pub stop_exit_codes: Statuses,
-    /// Whether the instance has a listener of its own, which others take over from.
+    /// Whether the instance has a listener of its own, so that other instances take over its connections.
     pub own_listener: Option<bool>,
 }
 

@@ -127,7 +127,7 @@ pub(crate) fn no_word(text: &str, words: &[&str]) -> Fault {
 words! {
     /// How the program gets the socket.
     Handover {
-        /// At bind(2): the worker puts the socket in place of the one that an unmodified program binds.
+        /// At bind(2): the worker replaces the socket that an unmodified program binds.
         Bind = "bind",
         /// As passed descriptors, which the program finds with `sd_listen_fds(3)`.
         Fds = "fds",
@@ -175,7 +175,7 @@ words! {
 words! {
     /// A reload that is more or less than the replacement of all instances.
     Course {
-        /// One canary is started and kept.
+        /// A single canary is started and kept.
         CanaryOnly = "canary-only",
         /// The instances are replaced after a canary that was kept.
         Promote = "promote",
@@ -189,7 +189,7 @@ words! {
     Cpus {
         /// All CPUs that its unit may use.
         All = "all",
-        /// One of them, chosen by the number of the instance.
+        /// A single CPU, chosen by the number of the instance.
         Spread = "spread",
     }
 }

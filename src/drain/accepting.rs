@@ -1,7 +1,7 @@
 //! Threads that still wait in accept(2) for a listener which was replaced in their process.
 //!
-//! The waiting call uses the live listener, although the number leads to the unreachable one by now. A stop interrupts the call, and when
-//! the thread makes it once more it finds the unreachable one.
+//! The waiting call still uses the live listener, although the number now leads to the unreachable one. A
+//! stop interrupts the call, and when the thread repeats the call, it gets the unreachable listener.
 
 use std::collections::HashSet;
 use std::os::fd::RawFd;
@@ -11,9 +11,9 @@ use crate::peer::control_group::ControlGroup;
 use crate::peer::process::Process;
 use crate::peer::tracee::Tracee;
 
-/// How long such threads are looked for in all processes together, while others run. One that does not sleep for as long is at work.
+/// How long such threads are looked for in all processes together, while others run. A thread that does not sleep for as long is busy.
 const LONGEST: Duration = Duration::from_millis(50);
-/// The pause between these looks.
+/// The pause between two such looks.
 const ROUND: Duration = Duration::from_millis(2);
 
 /// A process whose listeners were replaced, and in which a thread may be on its way into the waiting call.
@@ -21,12 +21,12 @@ pub(super) struct Accepting {
     process: Process,
     /// The descriptor numbers of the listeners.
     numbers: Vec<RawFd>,
-    /// The threads that are done with.
+    /// The threads that need no further look.
     done: HashSet<i32>,
 }
 
 impl Accepting {
-    /// Interrupts the threads of the process that wait in accept(2) now; `None` where no other can follow them.
+    /// Interrupts the threads of the process that wait in accept(2) now; `None` if no thread needs a further look.
     pub(super) fn of(
         process: Process,
         numbers: Vec<RawFd>,
@@ -42,10 +42,10 @@ impl Accepting {
         (!is_done).then_some(accepting)
     }
 
-    /// Interrupts the threads that wait in accept(2). Returns whether all are done with, or the time for everything is over.
+    /// Interrupts the threads that wait in accept(2). Returns whether no thread needs a further look, or the time for everything is over.
     ///
-    /// A thread that is found in any other call is done with, since its next accept(2) finds the unreachable listener. A thread that runs
-    /// may be on its way into the waiting call, and is looked at again.
+    /// A thread that is found in any other call needs no further look, since its next accept(2) gets the
+    /// unreachable listener. A thread that runs may be on its way into the waiting call, and is looked at again.
     fn look(&mut self, group: &ControlGroup, end: Instant) -> bool {
         let mut is_whole = true;
         for thread in self.process.threads() {
@@ -55,8 +55,8 @@ impl Accepting {
             let is_done = match thread.waits {
                 None => false,
                 Some((number, [fd, ..])) if self.accepts(number, fd) => {
-                    // A thread that cannot be stopped has ended or has returned from the call by itself, which the next look
-                    // shows, or it does not get to run.
+                    // A thread that cannot be stopped has ended, has returned from the call by itself, which
+                    // the next look shows, or is not scheduled.
                     let stopped = Tracee::stop(&self.process, group, &thread);
                     stopped.and_then(Tracee::release).is_ok()
                 }
@@ -84,7 +84,7 @@ pub(super) fn interrupt(mut all: Vec<Accepting>, group: &ControlGroup, end: Inst
     rounds(&mut all, |one| one.look(group, end));
 }
 
-/// Looks at each in turn until it is done, or [`LONGEST`] is over. Each is looked at once at least.
+/// Looks at each process in turn until it is done, or [`LONGEST`] is over. Each is looked at at least once.
 fn rounds<T>(all: &mut Vec<T>, mut is_done: impl FnMut(&mut T) -> bool) {
     let end = Instant::now() + LONGEST;
     let mut is_over = false;
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn the_time_for_all_does_not_grow_with_their_number() {
-        // As many processes as a large prefork server has, in which a thread is always at work.
+        // As many processes as a large prefork server has, each with a thread that is always busy.
         let mut all = vec![0_u32; 64];
         let began = Instant::now();
         rounds(&mut all, |looks| {

@@ -1,7 +1,7 @@
 //! Parses the answers of `sock_diag(7)`: bytes in, connections out. Pure.
 //!
-//! A message that is not complete is ignored. No length in a message is trusted: it can lead neither beyond the end of the
-//! bytes nor back to their beginning.
+//! An incomplete message is ignored. No length in a message is trusted: none can lead beyond the end of the
+//! bytes or back to their beginning.
 
 use std::net::SocketAddrV4;
 use std::time::Duration;
@@ -12,7 +12,7 @@ pub(super) const HEADER: usize = 16;
 pub(super) const INFO: u16 = 2;
 /// `INET_DIAG_SKMEMINFO`, an array of 32-bit numbers
 pub const MEMORY: u16 = 7;
-/// The place of `SK_MEMINFO_DROPS` in that array
+/// The index of `SK_MEMINFO_DROPS` in that array
 const DROPS: usize = 8 * 4;
 /// `struct inet_diag_msg`
 const INET_MESSAGE: usize = 72;
@@ -47,13 +47,13 @@ pub struct Traffic {
     pub since_received: Duration,
     /// The time since the last bytes were sent, or since the connection was accepted.
     pub since_sent: Duration,
-    /// The time since the peer last acknowledged anything, be it with its own bytes or alone.
+    /// The time since the peer last acknowledged anything, with or without bytes of its own.
     pub since_acknowledged: Duration,
     /// Bytes that the peer has acknowledged in all.
     pub acknowledged: u64,
     /// Segments that were received in all, without those that a socket filter has dropped.
     pub segments: u32,
-    /// Those of them that had data.
+    /// The received segments that had data.
     pub data_segments: u32,
     /// Segments that were dropped, by a socket filter or for another reason.
     pub drops: u32,
@@ -74,7 +74,7 @@ pub fn errno(message: &[u8]) -> Option<i32> {
     array(message, 0).map(|n| i32::from_ne_bytes(n).wrapping_neg())
 }
 
-/// Splits off the first message of netlink(7): its kind, its content, and the bytes behind it.
+/// Splits off the first message of netlink(7): its kind, its content, and the bytes after it.
 fn split(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
     let length = usize::try_from(u32::from_ne_bytes(array(bytes, 0)?)).ok()?;
     let kind = u16::from_ne_bytes(array(bytes, 4)?);
@@ -102,7 +102,7 @@ fn number(bytes: &[u8], at: usize) -> Option<u32> {
     array(bytes, at).map(u32::from_ne_bytes)
 }
 
-/// Reads a `struct inet_diag_msg` and the `struct tcp_info` behind it.
+/// Reads a `struct inet_diag_msg` and the `struct tcp_info` after it.
 #[must_use]
 pub fn inet(message: &[u8]) -> Option<Connection> {
     let inode = u64::from(number(message, 68)?);
@@ -119,7 +119,7 @@ pub fn inet(message: &[u8]) -> Option<Connection> {
     })
 }
 
-/// Reads what has not been read yet, which of a listener are the connections that wait, and the inode.
+/// Reads the number of unread bytes, which for a listener is the number of waiting connections, and the inode.
 #[must_use]
 pub fn queue(message: &[u8]) -> Option<(u32, u64)> {
     Some((number(message, 56)?, number(message, 68)?.into()))
@@ -131,14 +131,14 @@ pub fn state(message: &[u8]) -> Option<(u8, u16)> {
     Some((*message.get(1)?, u16::from_be_bytes(array(message, 4)?)))
 }
 
-/// Reads how many connections a listener has dropped since it was opened, or a connection segments.
+/// Reads how many connections a listener has dropped since it was opened, or how many segments a connection has dropped.
 #[must_use]
 pub fn drops(message: &[u8]) -> Option<u32> {
     number(attribute(message.get(INET_MESSAGE..)?, MEMORY)?, DROPS)
 }
 
-/// Reads the port and the IPv4 address of the other end from a `struct inet_diag_msg`, and the number that no other socket has. Of a
-/// socket of IPv6 the address is the end of that of the other end, where one of IPv4 stands.
+/// Reads the port and the IPv4 address of the other end from a `struct inet_diag_msg`, and the cookie of the socket,
+/// which no other socket has. For an IPv6 socket, the address is the last four bytes, which hold a mapped IPv4 address.
 #[must_use]
 pub fn other_end(message: &[u8]) -> Option<(SocketAddrV4, u64)> {
     let is_ipv6 = message.first().map(|family| i32::from(*family)) == Some(libc::AF_INET6);

@@ -1,9 +1,9 @@
-//! Ends kept connections between two requests, never in one, so that the stop does not cut them wherever they stand.
+//! Ends kept connections between two requests, never in the middle of one, so that the stop does not cut them at any point.
 //!
-//! A program other than Node does not know that it drains, and answers on a busy connection until it is stopped. There are two
-//! means: a socket filter that drops the beginnings of requests, and shutdown(2). Both act on the connection itself,
-//! through a copy of the program's descriptor that is closed at once: as long as a copy were open, a close(2) of the program
-//! would end nothing. [`super::turns`] decides when. In doubt a connection is left alone.
+//! A program other than Node does not know that it drains, and answers on a busy connection until it is stopped. There
+//! are two means: a socket filter that drops the beginnings of requests, and shutdown(2). Both act on the connection
+//! itself, through a copy of the program's descriptor that is closed at once: as long as a copy is open, a close(2) of
+//! the program does not end the connection. [`super::turns`] decides when. In doubt a connection is left alone.
 
 use std::collections::HashMap;
 use std::io;
@@ -36,8 +36,8 @@ pub(super) struct Between {
 }
 
 impl Between {
-    /// Takes in what a look has found, and does what follows from it for each connection at this moment. `is_told` says of a
-    /// process that it learns of the drain and ends its connections itself.
+    /// Takes in the result of a look, and takes the step that is due for each connection now. `is_told` says
+    /// whether a process learns of the drain and ends its connections itself.
     pub(super) fn look(
         &mut self,
         found: &[Found<'_>],
@@ -58,7 +58,7 @@ impl Between {
             if step == Step::Leave {
                 continue;
             }
-            // A connection that several processes have may be in the hands of either.
+            // Any of the processes that have a connection may be using it.
             let done = match holders.get(&inode).map(Vec::as_slice) {
                 Some([(process, socket)]) if !is_told(process) => take(step, process, *socket, one),
                 _ => Err(io::ErrorKind::Unsupported.into()),
@@ -68,15 +68,15 @@ impl Between {
                     turns.took(step);
                     self.ended += usize::from(matches!(step, Step::End | Step::Refuse));
                 }
-                // Traffic came at the last moment: the next look decides anew.
+                // Traffic came at the last moment: the next look decides again.
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => turns.give_up(),
             }
         }
     }
 
-    /// The pause until the next look, after one that took this time: `usual`, or less while requests are held back, for whose
-    /// clients every moment counts.
+    /// The pause until the next look, after one that took this time: `usual`, or less while requests are held
+    /// back, because their clients are waiting.
     pub(super) fn pause(&self, usual: Duration, took: Duration) -> Duration {
         if self.turns.values().any(Turns::is_held) {
             usual.min(SOON.max(took * 3))
@@ -85,7 +85,7 @@ impl Between {
         }
     }
 
-    /// Says in the journal how many connections were ended.
+    /// Logs how many connections were ended.
     pub(super) fn tell(&self) {
         match self.ended {
             0 => {}
@@ -132,14 +132,14 @@ fn take(step: Step, process: &Process, socket: Socket, found: &Found<'_>) -> io:
         Step::Hold(starts) => filter::hold(fd, starts),
         Step::Release => filter::release(fd),
         Step::End => end(&copy, found),
-        // The program reads the end first. After an end of its own the kernel would answer the client's with a reset, which
-        // the program could mistake for an error.
+        // First the program reads end-of-file. If its own end were closed first, the kernel would answer the
+        // client with a reset, which the program could mistake for an error.
         Step::Refuse => Ok(shutdown(copy.as_raw_fd(), Shutdown::Read)?),
         Step::Shut => Ok(shutdown(copy.as_raw_fd(), Shutdown::Both)?),
     }
 }
 
-/// Makes the program read an end. It closes the connection then, or finishes what it is doing and closes it afterwards.
+/// Makes the program read end-of-file. The program then closes the connection, at once or after it has finished its work.
 fn end(copy: &OwnedFd, found: &Found<'_>) -> io::Result<()> {
     filter::hold(copy.as_fd(), Starts::Any)?;
     let info = socket::tcp_info(copy.as_fd())?;
@@ -150,6 +150,6 @@ fn end(copy: &OwnedFd, found: &Found<'_>) -> io::Result<()> {
         filter::release(copy.as_fd())?;
         return Err(io::ErrorKind::WouldBlock.into());
     }
-    // What was received before the filter can still be read, and an answer to it can still be sent.
+    // Bytes that were received before the filter can still be read, and an answer to them can still be sent.
     Ok(shutdown(copy.as_raw_fd(), Shutdown::Read)?)
 }

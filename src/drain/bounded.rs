@@ -40,7 +40,7 @@ pub(super) fn signals() -> io::Result<SignalFd> {
     Ok(SignalFd::with_flags(&ends, flags)?)
 }
 
-/// Does the work in a child, and waits for it: at most for `limit`, and no longer when this process is asked to end.
+/// Does the work in a child, and waits for it: at most for `limit`, and not after this process has been asked to end.
 ///
 /// # Errors
 /// When no child can be made, and `TimedOut` when the child had to be killed.
@@ -62,8 +62,8 @@ pub(super) fn within(limit: Duration, work: impl FnOnce()) -> io::Result<()> {
     if !is_over {
         let _ = process::signal(handle.as_fd(), libc::SIGKILL);
     }
-    // WNOHANG, because a child that waits in the kernel may never end. Being in the control group of the unit, it is
-    // systemd's to kill, together with the program.
+    // WNOHANG, because a child that waits in the kernel may never end. The child is in the control group of
+    // the unit, so systemd kills it together with the program.
     let _ = waitpid(Pid::from_raw(child), Some(WaitPidFlag::WNOHANG));
     if is_over {
         Ok(())

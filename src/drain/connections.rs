@@ -1,7 +1,7 @@
 //! The connections that an instance still has, and whether a stop would lose a request on them.
 //!
-//! This is judged by traffic alone. A request that is sent in parts and an open stream without traffic look idle as well:
-//! only the program could tell.
+//! This is judged by traffic alone. A request that is sent in parts and an open stream without traffic look
+//! idle as well: only the program knows better.
 
 use std::collections::HashSet;
 use std::io;
@@ -15,13 +15,28 @@ const QUIET: Duration = Duration::from_secs(1);
 /// A connection that has never carried anything is idle after this time: browsers open connections in advance.
 const UNUSED: Duration = Duration::from_secs(3);
 
-/// The connections of an instance, by what is to be done about them.
+/// The pause before the second look if there is no connection.
+const SOON: Duration = Duration::from_millis(2);
+
+/// The connections of an instance, by the way the drain treats them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Count {
     /// The connections that may have an unfinished request.
     pub(super) busy: usize,
     /// The connections that wait for a next request.
     pub(super) idle: usize,
+}
+
+impl Count {
+    /// Returns the pause until the next look, after this number of looks that have found nothing to wait for: `usual`, or less where there is
+    /// no connection at all, and so nobody who could need the time.
+    pub(super) fn pause(self, usual: Duration, empty: u32) -> Duration {
+        if empty == 1 && self == Self::default() {
+            SOON
+        } else {
+            usual
+        }
+    }
 }
 
 /// A connection of the instance, and the listener that accepted it.
@@ -31,7 +46,7 @@ pub(super) struct Found<'a> {
     pub(super) listener: &'a Listener,
 }
 
-/// The connections of these listeners that belong to the instance: those whose inode `is_own` says is one of its sockets.
+/// The connections of these listeners that belong to the instance: those for whose inode `is_own` holds.
 ///
 /// # Errors
 /// The errors of `sock_diag(7)`.
@@ -54,7 +69,7 @@ pub(super) fn find(
     Ok(found)
 }
 
-/// Counts connections by what is to be done about them.
+/// Counts connections by the way the drain treats them.
 pub(super) fn count(found: &[Found<'_>]) -> Count {
     let is_idle = |f: &&Found<'_>| f.connection.traffic.is_some_and(is_idle);
     let idle = found.iter().filter(is_idle).count();
@@ -72,7 +87,7 @@ fn is_idle(traffic: Traffic) -> bool {
     match (traffic.received, traffic.sent) {
         (0, 0) => traffic.since_sent >= UNUSED,
         (_, 0) => false,
-        // The last bytes were sent by the program, so they are taken for the end of its answer.
+        // The program sent the last bytes, so they are taken for the end of its answer.
         _ => quiet >= QUIET && traffic.since_sent <= traffic.since_received,
     }
 }
@@ -88,6 +103,18 @@ mod tests {
             since_received: Duration::from_millis(since_received),
             since_sent: Duration::from_millis(since_sent),
             ..Traffic::default()
+        }
+    }
+
+    #[test]
+    fn only_where_there_is_no_connection_the_second_look_comes_soon() {
+        let usual = Duration::from_millis(20);
+        let none = Count::default();
+        assert!(none.pause(usual, 1) < usual);
+        // Datagrams may still be answered, or a process could not be inspected.
+        assert_eq!(none.pause(usual, 0), usual);
+        for (busy, idle) in [(1, 0), (0, 1)] {
+            assert_eq!(Count { busy, idle }.pause(usual, 1), usual);
         }
     }
 

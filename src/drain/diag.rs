@@ -1,5 +1,5 @@
-//! The netlink socket over which the kernel is asked for sockets, see `sock_diag(7)`. Reading /proc/net/tcp instead takes seconds
-//! under load.
+//! The netlink socket over which the kernel lists sockets, see `sock_diag(7)`. Reading /proc/net/tcp instead
+//! takes seconds under load.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -19,7 +19,7 @@ const TCP_CLOSE: u32 = 7;
 const TCP_LISTEN: u32 = 10;
 const TCP_TIME_WAIT: u32 = 6;
 
-/// The sockets of a port that are asked for, by their state.
+/// The sockets of a port to list, by their state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum States {
     /// Connections, until both ends have closed.
@@ -37,7 +37,7 @@ impl States {
     }
 }
 
-/// A netlink socket for questions about the network namespace that the thread was in when it opened the socket.
+/// A netlink socket for queries about the network namespace that the thread was in when it opened the socket.
 pub(crate) struct Diag {
     socket: OwnedFd,
 }
@@ -63,8 +63,8 @@ impl Diag {
         self.inet(family, &[port], states.bits(), extensions, inet)
     }
 
-    /// The TCP sockets of these ports in these states, a bit for each, with these `INET_DIAG_` extensions. `read` reads a
-    /// `struct inet_diag_msg`. The kernel chooses: a host may have far more connections than those of the ports.
+    /// The TCP sockets of these ports in these states, a bit for each, with these `INET_DIAG_` extensions. `read` reads a `struct
+    /// inet_diag_msg`. The kernel selects them, because a host may have far more connections than those of the ports.
     ///
     /// # Errors
     /// The errors of `sock_diag(7)`.
@@ -135,9 +135,9 @@ fn header(length: usize) -> Vec<u8> {
     bytes
 }
 
-/// The attribute `INET_DIAG_REQ_BYTECODE` that chooses the sockets of these ports, see `inet_diag_bc_run()` of the kernel. Its
-/// operations are a code, the way to the next if it is met, and the way if it is not, in bytes; one that ends at the end of the
-/// program takes the socket, and one that ends behind it does not.
+/// The attribute `INET_DIAG_REQ_BYTECODE` that chooses the sockets of these ports, see `inet_diag_bc_run()`
+/// of the kernel. Each operation is a code and two jump distances in bytes, one if it matches and one if it
+/// does not; a jump to the end of the program accepts the socket, and a jump beyond the end rejects it.
 fn bytecode(ports: &[u16]) -> Vec<u8> {
     const ATTRIBUTE: u16 = 1;
     const JUMP: u8 = 1;

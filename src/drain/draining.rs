@@ -1,5 +1,5 @@
-//! The drain of one instance: all its processes are silenced, which means kept from accepting, again and again until no
-//! connection is left or the time is over.
+//! The drain of one instance: all its processes are silenced, which means kept from accepting, repeatedly,
+//! until no connection is left or the time is over.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -38,7 +38,7 @@ pub(super) const GRACE: Duration = Duration::from_secs(1);
 /// The longest drain while the machine shuts down, which waits for every unit.
 const AT_SHUTDOWN: Duration = Duration::from_secs(3);
 
-/// What a look has found.
+/// The result of a look.
 struct Seen {
     count: Count,
     /// Whether the program says that it has connections.
@@ -50,7 +50,7 @@ struct Seen {
 /// A drain in progress.
 pub(super) struct Draining<'a> {
     drain: &'a Drain,
-    /// The control group, which tells the processes of the instance from others.
+    /// The control group, which distinguishes the processes of the instance from others.
     group: ControlGroup,
     /// The PID of the manager.
     manager: i32,
@@ -76,12 +76,12 @@ pub(super) struct Draining<'a> {
     late: HashMap<(i32, u64), io::Error>,
     /// How many more times other instances are woken, if connections wait.
     nudges: u32,
-    /// The connections, and what was done about them.
+    /// The connections, and the steps that were taken on them.
     between: Between,
 }
 
 impl<'a> Draining<'a> {
-    /// Prepares the drain. `asked` is the connection of the command that has asked for the drain and waits for it.
+    /// Prepares the drain. `asked` is the connection of the command that has requested the drain and waits for it.
     ///
     /// # Errors
     /// When this process does not belong to the instance, or the manager's sockets are not known.
@@ -95,7 +95,7 @@ impl<'a> Draining<'a> {
         let signals = bounded::signals()?;
         descriptors::raise_limit();
         let systemds = match asked {
-            // Only below a user's manager is the helper asked, and that manager may not be inspected.
+            // The helper is asked only below a user's manager, which may not be inspected.
             Some(_) => manager::noted(&drain.state, drain.instance)?,
             None => manager::sockets(manager, &drain.state, drain.instance)?,
         };
@@ -159,7 +159,7 @@ impl<'a> Draining<'a> {
         done
     }
 
-    /// Looks and silences again and again, until a stop would lose nothing or the time is over.
+    /// Looks and silences repeatedly, until a stop would lose nothing or the time is over.
     fn wait(
         &mut self,
         start: Instant,
@@ -200,7 +200,8 @@ impl<'a> Draining<'a> {
                 }
                 return Ok(());
             }
-            if self.is_cut_short(self.between.pause(pause, began.elapsed())) {
+            let usual = seen.count.pause(pause, empty);
+            if self.is_cut_short(self.between.pause(usual, began.elapsed())) {
                 return Ok(());
             }
             // A thread that did not stop in time may have stopped since, and stays stopped and traced until it is detached.
@@ -212,8 +213,8 @@ impl<'a> Draining<'a> {
         }
     }
 
-    /// Looks at the connections, and ends those that are between two requests. A program that was told to end has until the last
-    /// moment to do so itself.
+    /// Looks at the connections, and ends those that are between two requests. A program that got its signal
+    /// has until the last moment to end by itself.
     fn look(&mut self, notice: Option<&Notice>, ends_itself: bool) -> io::Result<Seen> {
         let look = Look::at(&self.group);
         let sockets = look.sockets();
@@ -253,8 +254,8 @@ impl<'a> Draining<'a> {
         }
     }
 
-    /// The main process. The helper's child, which drains for the command, does not know the manager; there it is whoever is
-    /// not in the control group.
+    /// The main process. The helper's child, which drains for the command, does not know the manager; there,
+    /// a parent outside the control group counts as the manager.
     fn main(&self) -> Option<Process> {
         let (numbers, _) = self.group.numbers();
         let is_manager = |pid| match self.asked {
@@ -264,7 +265,7 @@ impl<'a> Draining<'a> {
         Look::at(&self.group).main(is_manager)
     }
 
-    /// Sends the signal on which the program ends by itself, and returns the process that got the signal.
+    /// Sends the signal on which the program ends by itself, and returns the process that received the signal.
     fn signal(&self) -> Option<Process> {
         let name = self.drain.signal.as_deref()?;
         let main = self.main();
@@ -276,8 +277,8 @@ impl<'a> Draining<'a> {
         }
     }
 
-    /// Wakes other instances for connections of which only a silenced process may have been told. This is done twice, with a
-    /// look between, because a connection may come while a process is being silenced.
+    /// Wakes other instances for connections of which only a silenced process may have been notified. This is
+    /// done twice, with a look in between, because a connection may arrive while a process is being silenced.
     fn nudge(&mut self) {
         if self.nudges > 0 {
             self.nudges -= 1;
@@ -294,7 +295,7 @@ impl<'a> Draining<'a> {
             if self.settled.contains(&process.identity()) {
                 continue;
             }
-            // A program that forks without end must not delay its own stop.
+            // A program that keeps forking must not delay its own stop.
             if Instant::now() >= self.end + GRACE {
                 return;
             }
@@ -358,9 +359,8 @@ impl<'a> Draining<'a> {
 
     /// Waits for `pause`; true when the drain has to end at once.
     fn is_cut_short(&self, pause: Duration) -> bool {
-        let asked = self.asked.as_ref();
         let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-        fds.extend(asked.map(|fd| PollFd::new(fd.as_fd(), PollFlags::empty())));
+        fds.extend((self.asked.iter()).map(|fd| PollFd::new(fd.as_fd(), PollFlags::empty())));
         let pause = PollTimeout::try_from(pause).unwrap_or(PollTimeout::ZERO);
         poll(&mut fds, pause).is_ok_and(|n| n > 0)
     }
@@ -392,7 +392,7 @@ fn enter_network_of(socket: &OwnedFd) {
 
 /// Notifies the manager, see `sd_notify(3)`.
 pub(super) fn tell(states: &[NotifyState<'_>]) {
-    // When the command is run by hand, there is no manager to notify.
+    // If the command is run by hand, there is no manager to notify.
     let _ = sd_notify::notify(states);
 }
 

@@ -1,7 +1,7 @@
-//! One look at all processes of the instance, including those that could not be inspected.
+//! A look at all processes of the instance, including those that could not be inspected.
 //!
-//! A process that cannot be inspected may go on accepting and answering, so an instance that has one counts as not drained,
-//! and the journal says why.
+//! A process that cannot be inspected may keep accepting and answering, so an instance that has one counts as
+//! not drained, and the journal says why.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,7 +12,7 @@ use crate::peer::control_group::{ControlGroup, is_gone};
 use crate::peer::filters;
 use crate::peer::process::{Process, Socket};
 
-/// The processes that one look has found.
+/// The processes found in one look.
 #[derive(Default)]
 pub(super) struct Look {
     /// The processes of the program. The helper, this process and its parent run another program, rsgen-worker, and are left
@@ -104,7 +104,7 @@ pub(super) fn told(unseen: &[String]) -> Option<String> {
         more => format!("; {more} more"),
     };
     Some(format!(
-        "stops without a drain of what could not be inspected: {first}{more}"
+        "stops without a drain of the processes that could not be inspected: {first}{more}"
     ))
 }
 

@@ -1,8 +1,8 @@
 //! The drain, which comes before the stop signal: the instance accepts no new connections and finishes those that it has.
 //!
 //! `ExecStop=` runs the drain as root and outside the sandbox of the unit. So the drain inspects only processes that systemd
-//! has put into the control group of its own instance, and changes only descriptors of sockets that systemd holds as well.
-//! A failure is one line in the journal, and the stop goes on: a drain never keeps a unit from stopping.
+//! has put into the control group of its own instance, and changes only descriptors of sockets that systemd holds as well. A
+//! failure is one line in the journal, and the stop continues: a drain never keeps a unit from stopping.
 
 mod accepting;
 pub mod answers;
@@ -36,13 +36,13 @@ pub use request::on_request;
 
 /// The time that the child has beyond that of the drain, before it is killed.
 const BEYOND: Duration = Duration::from_secs(2);
-/// The time that systemd is asked for beyond that of the drain. Longer than [`BEYOND`] and the grace after it, so that our
-/// own bound is reached before systemd's.
+/// The time requested from systemd beyond that of the drain. Longer than [`BEYOND`] and the grace period
+/// after it, so that our own limit expires before systemd's.
 const MARGIN: Duration = Duration::from_secs(5);
 /// The exit status for a command line that no unit has.
 const USAGE: u8 = 2;
 
-/// Drains one instance. What could not be done is logged, but does not fail the stop: the exit status is 0 unless the
+/// Drains one instance. Failures are logged, but do not fail the stop: the exit status is 0 unless the
 /// command line is invalid.
 #[must_use]
 pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {

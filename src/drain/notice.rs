@@ -1,4 +1,4 @@
-//! Tells Node programs that their instance drains or shuts down, by a file in a folder that `units/drain.js` watches.
+//! Informs Node programs that their instance drains or shuts down, by a file in a folder that `units/drain.js` watches.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,8 +13,8 @@ pub(super) struct Notice {
 }
 
 impl Notice {
-    /// Tells the program that the instance drains. `places` are those of its listeners, see [`Listener::place`]; none where they are not
-    /// known.
+    /// Informs the program that the instance drains. `places` are those of its listeners, see
+    /// [`Listener::place`]; none if they are not known.
     ///
     /// # Errors
     /// When the folder cannot be written.

@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The child's answer after the drain.
 const DONE: &str = "done\n";
 
-/// The side of the helper's child: drains the instance as the request says, and answers afterwards.
+/// The helper's child: drains the instance as requested, and answers afterwards.
 pub fn on_request(run: &Run, mut asked: UnixStream) {
     // The helper has closed its standard input and output. If their numbers stayed free, the pipe to systemctl(1) would get
     // one of them, and would be closed or replaced when that program is started.
@@ -43,7 +43,7 @@ pub fn on_request(run: &Run, mut asked: UnixStream) {
     Draining::begin(&drain, getppid().as_raw(), Some(connection.into()))
         .and_then(|mut draining| draining.drain())
         .unwrap_or_else(|e| without(&e));
-    // When nobody waits for the answer any more, the stop is already going on.
+    // If nobody waits for the answer any more, the stop is already under way.
     let _ = asked.write_all(DONE.as_bytes());
 }
 
@@ -76,8 +76,8 @@ fn line(mut peer: &UnixStream, end: Instant) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
-/// The side of the unit's command: asks the helper to drain, waits until it has, and returns whether it did. The wait ends
-/// early when `signals` is readable.
+/// The unit's command: asks the helper to drain, waits for the end, and returns whether the helper did. The
+/// wait ends early when `signals` is readable.
 pub(super) fn send(drain: &Drain, signals: BorrowedFd<'_>) -> bool {
     if geteuid().is_root() {
         return false;
@@ -110,7 +110,7 @@ fn converse(mut helper: UnixStream, drain: &Drain, signals: BorrowedFd<'_>) -> b
         if Instant::now() >= end {
             return false;
         }
-        // Returning closes the connection, by which the helper's child notices that it has to end.
+        // Returning closes the connection; this tells the helper's child to end.
         if signal {
             return true;
         }

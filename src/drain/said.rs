@@ -26,7 +26,7 @@ fn reason(error: &io::Error) -> String {
 pub(super) fn overdue(count: Count, waited: Duration, is_held: bool) {
     let seconds = waited.as_secs();
     let busy = match count.busy {
-        // The program still holds the notice open although the kernel sees no busy connection of the app's sockets.
+        // The program keeps the notice open although the kernel sees no busy connection of the app's sockets.
         0 if is_held => "a Node server of the program".to_owned(),
         busy => format!("{busy} connections"),
     };
@@ -43,6 +43,6 @@ pub(super) fn goes_on(pid: i32, error: &io::Error) {
     let why = reason(error);
     say(
         4,
-        &format!("process {pid} goes on accepting until it is stopped: {why}"),
+        &format!("process {pid} keeps accepting until it is stopped: {why}"),
     );
 }

@@ -12,12 +12,12 @@ use crate::peer::process::Process;
 /// Sends the signal of this name.
 ///
 /// # Errors
-/// `EINVAL` for a name that is no signal, `ESRCH` when the process has ended.
+/// `EINVAL` for a name that is not a signal, `ESRCH` when the process has ended.
 pub(super) fn send(main: &Process, name: &str) -> io::Result<()> {
     main.signal(Signal::from_str(name)? as i32)
 }
 
-/// Says in the journal that the signal could not be sent, and that the drain waits for the connections alone.
+/// Logs that the signal could not be sent, and that the drain waits for the connections alone.
 pub(super) fn failed(name: &str, error: &io::Error) -> Option<Process> {
     say(
         4,
@@ -26,7 +26,7 @@ pub(super) fn failed(name: &str, error: &io::Error) -> Option<Process> {
     None
 }
 
-/// Says in the journal that the time is over before the program has ended.
+/// Logs that the time is over before the program has ended.
 pub(super) fn overdue(name: &str, waited: Duration) {
     let seconds = waited.as_secs();
     say(

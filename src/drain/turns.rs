@@ -1,10 +1,10 @@
-//! What the traffic of one connection says about its requests, look after look, and what follows from that. Pure.
+//! Infers the state of the requests of one connection from its traffic, look after look, and chooses the next step. Pure.
 //!
-//! A turn is a request and its answer. Traffic alone does not tell whether an answer is complete, since a program may pause in
-//! the middle of one. A client does: having sent a request, a client of HTTP/1 waits for the whole answer before it sends the
-//! next one. So a request that a filter has held back (see [`crate::sys::filter`]) is the proof that the answer before was
-//! complete, and that the connection carries HTTP/1. Without that proof a connection is left alone until the drain is about to
-//! end, when the stop would cut it anyway. Pipelining, where a client does not wait, is the exception that this cannot see.
+//! A turn is a request and its answer. Traffic alone does not show whether an answer is complete, since a program may pause in the
+//! middle of one. The client's traffic does: having sent a request, an HTTP/1 client waits for the whole answer before it sends the
+//! next one. So a request that a filter has held back (see [`crate::sys::filter`]) proves that the previous answer was complete, and
+//! that the connection carries HTTP/1. Without that proof a connection is left alone until the drain is about to end, when the stop
+//! would cut it anyway. Pipelining, in which a client does not wait, is an exception that cannot be detected here.
 
 use std::time::{Duration, Instant};
 
@@ -17,12 +17,12 @@ use crate::sys::filter::Starts;
 const QUIET: Duration = Duration::from_secs(1);
 /// The same time at the end of a drain.
 const QUIET_LAST: Duration = Duration::from_millis(50);
-/// A program that pauses for longer than this in the middle of an answer will do so again.
+/// A program that has paused for longer than this in the middle of an answer is expected to do so again.
 const PART: Duration = Duration::from_millis(50);
-/// How long a request is held back that cannot be judged. The client's kernel sends it again after 200 ms at the earliest.
+/// How long an ambiguous request is held back. The client's kernel sends it again after 200 ms or later.
 const PATIENCE: Duration = Duration::from_millis(150);
 
-/// What is to be done about a connection.
+/// The next step on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     /// Nothing.
@@ -31,24 +31,24 @@ pub(super) enum Step {
     Hold(Starts),
     /// Requests are let through again.
     Release,
-    /// The program reads an end of the connection, as if the client had closed it. Every request was answered.
+    /// The program reads end-of-file, as if the client had closed the connection. Every request was answered.
     End,
     /// The same, although the client has sent a request, which will not arrive.
     Refuse,
-    /// The client gets an end, because the program has not closed the connection.
+    /// The client reads end-of-file, because the program has not closed the connection.
     Shut,
 }
 
 /// How far the drain is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Moment {
-    /// The drain goes on.
+    /// The drain continues.
     Early,
     /// The drain is about to end.
     Last,
-    /// The program was told to end, and ends its connections itself.
+    /// The program got its signal, and ends its connections itself.
     Told,
-    /// The program was told to end, the drain is about to end, and the program has connections still.
+    /// The program got its signal, the drain is about to end, and the program still has connections.
     Overdue,
 }
 
@@ -60,18 +60,18 @@ struct Held {
     asked: Option<Instant>,
 }
 
-/// What was done about a connection.
+/// The steps that were taken on a connection.
 #[derive(Debug, Clone, Copy)]
 enum State {
     /// Nothing.
     Watched,
     /// Requests are held back.
     Held(Held),
-    /// A request was held back and let through, so the connection carries HTTP/1. The number is that of the requests before.
+    /// A request was held back and let through, so the connection carries HTTP/1. The number counts the requests before it.
     Http(u32),
-    /// The program was made to read an end, and requests are held back.
+    /// The program was made to read end-of-file, and requests are held back.
     Ended(Held),
-    /// Everything, or nothing can be done.
+    /// All steps, or no step is possible.
     Over,
 }
 
@@ -102,7 +102,7 @@ impl Turns {
         }
     }
 
-    /// Takes in what a look has found.
+    /// Takes in the result of a look.
     pub(super) fn look(&mut self, traffic: Traffic, now: Instant) {
         let before = std::mem::replace(&mut self.last, traffic);
         if traffic.received < before.received || traffic.sent < before.sent {
@@ -133,13 +133,13 @@ impl Turns {
         self.in_parts
     }
 
-    /// Whether the client has paused for so long that the connection can be given an end in a pause, where the end meets no
-    /// request. Any other connection is left alone until the drain is about to end: its client may stop asking by itself.
+    /// Whether the client has paused for so long that the connection can be ended in a pause, without meeting a request. Any
+    /// other connection is left alone until the drain is about to end: its client may stop sending requests by itself.
     fn pauses(&self) -> bool {
         self.longest >= QUIET
     }
 
-    /// Whether the next request comes when the client sends it. One that was held back comes later.
+    /// Whether the next request arrives when the client sends it. One that was held back arrives later.
     fn is_at_leisure(&self) -> bool {
         match self.state {
             State::Watched => true,
@@ -148,7 +148,7 @@ impl Turns {
         }
     }
 
-    /// What is to be done at this moment. `in_parts` when any connection of the instance had an answer in parts.
+    /// Chooses the step at this moment. `in_parts` if any connection of the instance had an answer in parts.
     pub(super) fn step(&self, now: Instant, moment: Moment, in_parts: bool) -> Step {
         let waits = |asked| now.saturating_duration_since(asked);
         let is_last = matches!(moment, Moment::Last | Moment::Overdue);
@@ -169,10 +169,10 @@ impl Turns {
         }
     }
 
-    /// What is to be done when a request has been held back for this time.
+    /// Chooses the step when a request has been held back for this time.
     fn asked_while_held(&self, time: Duration) -> Step {
         let t = self.last;
-        // Of a request and an answer in one tick of the kernel's clock, the answer is the later: the held request proves it.
+        // Of a request and an answer in one tick of the kernel's clock, the answer came later: the held request proves it.
         if t.unread == 0 && t.sent > 0 && t.since_sent <= t.since_received {
             Step::Refuse
         } else if time >= PATIENCE {
@@ -190,8 +190,8 @@ impl Turns {
         let is_used = self.asked > 0 && !self.in_parts && is_quiet(QUIET_LAST);
         let is_long = match moment {
             Moment::Last => is_used,
-            // Other drains do not wait for a connection that is kept and not used: the stop that follows at once ends it. This
-            // stop comes half a second later, and the client may ask until then.
+            // Other drains do not wait for a connection that is kept and not used: the stop that follows at once
+            // ends it. This stop comes half a second later, and the client may send a request until then.
             Moment::Overdue => is_used || is_quiet(QUIET),
             Moment::Early | Moment::Told => {
                 let is_next = matches!(self.state, State::Http(before) if self.asked > before);
@@ -211,7 +211,7 @@ impl Turns {
             Step::Leave => self.state,
             Step::Hold(starts) => State::Held(held(starts)),
             Step::Release if self.pauses() => State::Http(self.asked),
-            // What no answer precedes is part of a body that looks like a request.
+            // Without an answer before it, the segment is part of a body that looks like a request.
             Step::Release | Step::Shut => State::Over,
             Step::End => State::Ended(held(Starts::Any)),
             Step::Refuse => State::Ended(Held {
@@ -232,9 +232,9 @@ impl Turns {
     }
 }
 
-/// Whether the filter has dropped a segment between two looks. The kernel drops segments for other reasons, too, old ones for
-/// instance, but counts those as received. So if every segment that was counted has brought something new, none of them was
-/// dropped. Otherwise it takes until the client sends its request again.
+/// Whether the filter has dropped a segment between two looks. The kernel drops segments for other reasons,
+/// too, old ones for instance, but counts those as received. So if every counted segment contained new data,
+/// none of them was dropped. Otherwise it takes until the client sends its request again.
 fn is_held_back(before: Traffic, now: Traffic) -> bool {
     let data = now.data_segments.wrapping_sub(before.data_segments);
     let others = now

@@ -1,4 +1,4 @@
-//! What an access control list gives a program, as the kernel decides, see "Access check algorithm" in acl(5).
+//! Evaluates an access control list for a program, as the kernel does, see "Access check algorithm" in acl(5).
 
 use super::resolve::{FileStatus, Ids};
 
@@ -19,8 +19,8 @@ struct Entry {
     id: u32,
 }
 
-/// Returns whether a process with these IDs has a permission, given as the bit for others, by the list of an inode in the kernel's format;
-/// `None` where that is no list.
+/// Returns whether a process with these IDs has a permission, given as the bit for others, by the list of an
+/// inode in the kernel's format; `None` if that is not a list.
 pub(super) fn gives(list: &[u8], place: &FileStatus, bit: u16, ids: &Ids) -> Option<bool> {
     let entries = parse(list)?;
     if ids.user == 0 {
@@ -80,7 +80,7 @@ mod tests {
         list
     }
 
-    /// Returns what user 33 of the groups 33 and 4 gets of a folder of 1:4, as setfacl(1) has made it.
+    /// Returns the rights of user 33, of the groups 33 and 4, on a folder of 1:4, as setfacl(1) has set them.
     fn gets(more: &[(u16, u16, u32)]) -> Option<bool> {
         let place = FileStatus {
             owner: 1,

@@ -1,4 +1,4 @@
-//! An app as the file means it: every value checked, every default filled in.
+//! An app as the file describes it: every value checked, every default filled in.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -31,7 +31,7 @@ use crate::unit::{self, Assigned};
 pub type Directives = Vec<(String, String)>;
 
 keys! {
-    /// One app of an ecosystem file.
+    /// An app of an ecosystem file.
     pub struct App {
         in Program {
             /// The name of the app and of its units.
@@ -42,7 +42,7 @@ keys! {
                 .pm2("");
         }
         in Environment {
-            /// The number of instances, up to 1024; `"max"` or 0 for one for each CPU; -1 for one fewer.
+            /// The number of instances, up to 1024; `"max"` or 0 for one per CPU; -1 for one fewer.
             ///
             /// The CPUs are those that this system may use by affinity and quota, counted anew at each boot and each
             /// reload. There is always at least one instance. `rsgen install -i` and `rsgen scale` override the key until it is
@@ -50,10 +50,10 @@ keys! {
             instances: Instances = of(Form::Instances, "4", read_instances).or(|| Instances::Exactly(1))
                 .pm2("`-2` makes a cluster, too");
 
-            /// The CPUs of an instance: `"all"` that its unit may use, or `"spread"` for one of them, by the number of the instance.
+            /// The CPUs of an instance: `"all"` that its unit may use, or `"spread"` for one of them, chosen by the number of the instance.
             ///
-            /// With `"spread"`, instance 0 runs on the first of these CPUs, instance 1 on the second, and after the last CPU
-            /// comes the first again. See [one CPU for each instance](#one-cpu-for-each-instance).
+            /// With `"spread"`, instance 0 runs on the first of these CPUs, instance 1 on the second, and so on; after the last CPU,
+            /// the first is used again. See [one CPU for each instance](#one-cpu-for-each-instance).
             cpus: Cpus = word().or(|| Cpus::All);
 
             /// The environment variable that holds the number of the instance, from 0; `""` for none.
@@ -76,15 +76,15 @@ keys! {
             ///
             /// See `EnvironmentFile=` in systemd.exec(5). systemd reads the file as root at each start; if it is
             /// missing, `check` and `install` refuse the app, and an instance does not start. Wildcards are refused. A
-            /// later file overrides an earlier one. If others than root may write to the file, or to a folder above it,
+            /// later file overrides an earlier one. If users other than root may write to the file, or to a folder above it,
             /// rsgen warns, and the file is [read with the rights of the app](security.md#environment-files).
             env_file: Vec<String> = of(Form::Texts, "\".env\"", read_env_file).or_none();
 
             /// The user of the processes, by name or number.
             ///
             /// The user has to exist, unless `DynamicUser` is set in `[apps.service]`. Without the key, `rsgen install`
-            /// takes the owner of the script, or that of `cwd` where the script is a program of the system, and writes
-            /// it down; see [whose processes](security.md#whose-processes). Ports below 1024 work for every user.
+            /// takes the owner of the script, or that of `cwd` if the script is a program of the system, and writes it into the
+            /// installed file; see [whose processes](security.md#whose-processes). Ports below 1024 work for every user.
             user: Option<String> = of(Form::Account, "\"www-data\"", read_account)
                 .or_as("the owner of the script", |_| None)
                 .replaces(&["uid"], "user", "the processes are in all groups of the user");
@@ -94,9 +94,9 @@ keys! {
                 .or_as("the user's group", |_| None)
                 .replaces(&["gid"], "group", "");
 
-            /// The directives of systemd.exec(5) that restrict instances: `"default"` takes from a program that does
-            /// not run as root what an ordinary server does not need, `"strict"` takes much more from every program,
-            /// `"off"` takes nothing.
+            /// The directives of systemd.exec(5) that restrict instances: `"default"` restricts a program that does
+            /// not run as root to what an ordinary server needs, `"strict"` restricts every program much further,
+            /// `"off"` restricts nothing.
             ///
             /// A directive in `[apps.service]` replaces the sandbox's own. See [sandboxing](sandboxing.md).
             sandbox: Sandbox = word().or(|| Sandbox::Default);
@@ -131,8 +131,8 @@ keys! {
                 .replaces(&["wait_ready"], "ready = \"message\"", "");
 
             /// Which instance gets a connection: `"even"` gives each its share, by a listener for each and a selector in
-            /// the kernel, `"source"` always the same one for a client's address, `"shared"` the one that is first to
-            /// accept from the one listener; `"auto"` is `"shared"`.
+            /// the kernel, `"source"` always gives a client's address to the same one, `"shared"` gives it to the first to
+            /// accept from a shared listener; `"auto"` is `"shared"`.
             ///
             /// `"even"` and `"source"` need TCP, Linux 5.14 and the right to use bpf(2). See [balance](balance.md).
             balance: Balance = word().or(|| Balance::Auto);
@@ -209,8 +209,8 @@ impl App {
         &self.name
     }
 
-    /// The socket units that all instances share: none for a program that listens nowhere, and none where each instance has a
-    /// listener of its own.
+    /// The socket units that all instances share: none for a program that does not listen, and none if each
+    /// instance has a listener of its own.
     #[must_use]
     pub fn sockets(&self) -> Vec<String> {
         if self.listen.is_empty() || self.is_even() {
@@ -232,7 +232,7 @@ impl App {
         self.balance == Balance::Source && self.is_even()
     }
 
-    /// The balance that the app has, in the word for the key; `None` for a program that listens nowhere.
+    /// The balance that the app has, as the key's word; `None` for a program that does not listen.
     #[must_use]
     pub fn balance_word(&self) -> Option<&'static str> {
         let word = match (self.is_even(), self.is_by_source()) {
@@ -294,7 +294,7 @@ impl App {
         &self.program
     }
 
-    /// The user and the group of the processes, where the file names them.
+    /// The user and the group of the processes, if the file names them.
     #[must_use]
     pub fn account(&self) -> (Option<&str>, Option<&str>) {
         (self.user.as_deref(), self.group.as_deref())
@@ -325,8 +325,8 @@ impl App {
         unit::assigned(&self.service, directive)
     }
 
-    /// Returns whether the listeners are not to block: they do where the user has turned `NonBlocking=` off, for a program that sleeps in
-    /// accept(2). The flag belongs to a listener, so each unit that systemd passes it to has to set it alike.
+    /// Returns whether the listeners are non-blocking: they are, unless the user has turned `NonBlocking=` off, for a program that sleeps
+    /// in accept(2). The flag belongs to a listener, so all units that systemd passes the listener to have to set the same flag.
     #[must_use]
     pub fn is_non_blocking(&self) -> bool {
         self.assigned("NonBlocking").boolean() != Some(false)

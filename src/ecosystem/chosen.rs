@@ -1,5 +1,5 @@
 //! The number of instances that a command line chose instead of the file's. The installed file contains the chosen
-//! number, with a comment that gives the file's, so that the next install can tell whether the file has changed since.
+//! number, with a comment that gives the file's, so that the next install can see whether the file has changed since.
 
 use toml_edit::{DocumentMut, Item, Value};
 

@@ -1,5 +1,5 @@
-//! Limits that need a controller of control groups which the manager of the app may not have, see cgroups(7). systemd then goes on
-//! without the limit, and says so at no level that is shown.
+//! Limits that need a cgroup controller which the manager of the app may not have, see cgroups(7). systemd
+//! then continues without the limit, and does not log this at any level that is shown.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ fn needed(directive: &str, value: &str) -> Option<&'static str> {
     needs.find_map(|(controller, beginnings)| begins(beginnings).then_some(*controller))
 }
 
-/// Returns the directives of an app that have no effect, by the controller that they need and that is not there by `has`.
+/// Returns the directives of an app that have no effect, by the controller that they need and that is missing according to `has`.
 pub fn without_effect(
     app: &App,
     has: impl Fn(&str) -> Option<bool>,
@@ -62,13 +62,14 @@ pub fn without_effect(
     without
 }
 
-/// Returns the faults of an app's limits that have no effect on this host: the controller, and what is without effect.
+/// Returns the faults of an app's limits that have no effect on this host: the first directive without effect, the fault, and the
+/// remedy.
 #[must_use]
-pub fn faults(app: &App, probe: &dyn Probe) -> Vec<(String, &'static str)> {
+fn faults(app: &App, probe: &dyn Probe) -> Vec<(String, String, &'static str)> {
     let without = without_effect(app, |controller| probe.has_controller(controller));
     let help = if probe.is_system() {
         "see `Controllers` in cgroups(7): boot the host with the unified hierarchy, \
-         `systemd.unified_cgroup_hierarchy=1`, and have a container be given the controller"
+         `systemd.unified_cgroup_hierarchy=1`, and give the container the controller"
     } else {
         "a drop-in of `user@UID.service`, the manager, with `Delegate=memory pids cpu io cpuset` gives it to users where the host has the unified \
          hierarchy; or install the app without --user"
@@ -76,20 +77,22 @@ pub fn faults(app: &App, probe: &dyn Probe) -> Vec<(String, &'static str)> {
     let told = without.into_iter().map(|(controller, directives)| {
         let quoted: Vec<String> = directives.iter().map(|d| format!("`{d}`")).collect();
         let message = format!(
-            "{} {} no effect here: this systemd has no `{controller}` controller of control groups, so nothing is limited",
+            "{} {} no effect here: this systemd has no `{controller}` cgroup controller, so nothing is limited",
             quoted.join(", "),
             if directives.len() == 1 { "has" } else { "have" },
         );
-        (message, help)
+        (directives.into_iter().next().unwrap_or_default(), message, help)
     });
     told.collect()
 }
 
 pub(super) fn warn(app: &App, probe: &dyn Probe, told: &mut Vec<Diagnostic>) {
-    let faults = faults(app, probe).into_iter();
-    told.extend(
-        faults.map(|(message, help)| Diagnostic::warning(app.span.clone(), message).help(help)),
-    );
+    let warning = |(directive, message, help): (String, String, &str)| {
+        // A limit that the app has through a key of its own has no line in the table.
+        let span = app.service_spans.get(&directive).unwrap_or(&app.span);
+        Diagnostic::warning(span.clone(), message).help(help)
+    };
+    told.extend(faults(app, probe).into_iter().map(warning));
 }
 
 #[cfg(test)]
@@ -101,7 +104,7 @@ mod tests {
     use crate::ecosystem::parse;
     use crate::ecosystem::resolve::{Account, FileStatus};
 
-    /// A host with these controllers; `None` where they are not known.
+    /// A host with these controllers; `None` if they are not known.
     struct Host(Option<&'static [&'static str]>, bool);
 
     impl FakeHost for Host {

@@ -1,7 +1,7 @@
 //! The faults of an ecosystem file, each with its place and its remedy.
 //!
-//! Every check adds a [`Diagnostic`]; one [`Report`] prints them all, each with the file, the line,
-//! the column, the text itself and the remedy. Nothing here decides what is wrong.
+//! Every check adds a [`Diagnostic`]; one [`Report`] prints them all, each with the file, the line, the
+//! column, the text itself and the remedy. This module does not decide what is a fault.
 
 use std::ops::Range;
 
@@ -18,7 +18,7 @@ const MOST_SHOWN: usize = 100;
 const LONGEST_LINE: usize = 2000;
 /// The bytes that are shown before and after the beginning of a fault in such a line.
 const AROUND: usize = 60;
-/// The longest text for which a similar known word is searched. Nobody means anything longer as a key or a directive.
+/// The longest text for which a similar known word is searched. No longer text is meant as a key or a directive.
 const LONGEST_WORD: usize = 100;
 
 /// How severe a fault is.
@@ -33,6 +33,7 @@ pub enum Severity {
 
 /// An error or a warning about a place in the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Diagnostic {
     /// How severe the fault is.
     pub severity: Severity,
@@ -46,6 +47,8 @@ pub struct Diagnostic {
     pub(super) is_of_unknown_directive: bool,
     /// Whether the fault is a value that systemd ignores, see [`super::newer::refuse_ignored`].
     pub(super) is_of_ignored_value: bool,
+    /// Whether the fault is about the host as somebody has left it on purpose: who has read it once does not want to read it at each install.
+    pub(super) is_standing: bool,
     /// Whether the fault is a missing `listen`, which a rehearsal can find.
     pub(super) is_of_missing_listen: bool,
 }
@@ -60,6 +63,7 @@ impl Diagnostic {
             help: None,
             is_of_unknown_directive: false,
             is_of_ignored_value: false,
+            is_standing: false,
             is_of_missing_listen: false,
         }
     }

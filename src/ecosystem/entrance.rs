@@ -5,21 +5,22 @@ use std::path::Path;
 
 use super::app::App;
 use super::diagnostic::{Diagnostic, Severity};
+use super::openers;
 use super::resolve::{Beyond, FileStatus, Ids, Probe};
-use super::search::{self, OPENERS};
+use super::search;
 use super::way::{self, Closed};
 use crate::unit;
 
-/// Refuses an app whose user may not enter a folder above the script, or the working directory, or not read the script. Root may do all
-/// that, so whoever installs the app does not notice, and the start fails. Where something that is not known here may let the user in, it
-/// is a warning. Returns whether nothing else is to be said of what that user may run.
+/// Refuses an app if its user may not enter a folder above the script, or the working directory, or may not read the script.
+/// Root may do all that, so the administrator does not notice during the install, and the start fails. If something unknown
+/// may give the user access, it is a warning. Returns whether this settles the question which programs that user may run.
 pub(super) fn refuse(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) -> bool {
     let is_of_program =
         |fault: &Diagnostic| fault.severity == Severity::Error && fault.span == app.script_span;
     if faults.iter().any(is_of_program) {
         return false;
     }
-    // The files of a package have other owners and modes while it is made.
+    // The files of a package have other owners and modes while it is built.
     if !probe.has_owners() {
         return true;
     }
@@ -41,10 +42,10 @@ pub(super) fn refuse(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>)
 /// A folder that the user may not enter.
 struct Shut<'a> {
     closed: Closed,
-    /// What the user has to reach through it.
+    /// The file or folder that the user has to reach through it.
     path: &'a Path,
     span: &'a Range<usize>,
-    /// What to do where that user may go.
+    /// The beginning of the remedy, which continues with a place that the user may enter.
     remedy: &'static str,
 }
 
@@ -72,7 +73,7 @@ impl<'a> Entrance<'a> {
         |path| self.probe.status(path)
     }
 
-    /// Returns the script, unless it is found by its name: that is what everybody runs.
+    /// Returns the script, unless it is found by its name: everybody may run such programs.
     fn script(&self) -> Option<&'a Path> {
         Some(Path::new(&self.app.program.script)).filter(|script| script.is_absolute())
     }
@@ -107,7 +108,7 @@ impl<'a> Entrance<'a> {
         let doubt = match beyond {
             Beyond::Acl => Some("unless an entry of its ACL allows it, see getfacl(1)"),
             Beyond::Elsewhere => Some(BY_SERVER),
-            Beyond::Nothing | Beyond::Server => self.opener(),
+            Beyond::Nothing | Beyond::Server => openers::doubt(self.app, self.probe),
         };
         let what = if folder == path {
             "the working directory".to_owned()
@@ -116,7 +117,7 @@ impl<'a> Entrance<'a> {
         };
         let fault = format!("`{user}` may not enter `{}`, {what}", folder.display());
         let help = format!(
-            "{remedy} where `{user}` may go, as below /srv, or let that user in: `setfacl -m u:{user}:x {}`",
+            "{remedy} where `{user}` has access, such as below /srv, or grant access: `setfacl -m u:{user}:x {}`",
             search::word(&folder)
         );
         told(doubt, span, &fault).help(help)
@@ -139,57 +140,21 @@ impl<'a> Entrance<'a> {
         let doubt = if end.is_some_and(|(_, file)| file.beyond == Beyond::Elsewhere) {
             Some(BY_SERVER)
         } else {
-            // As nice(1) does, for a program that the user may execute and not read.
+            // As with nice(1), for a program that the user may execute but not read.
             is_program.then_some("unless its interpreter only executes it")
         };
+        let opener = || openers::doubt(app, self.probe);
         let fault = format!("`{user}` may not read `{}`", script.display());
         let help = format!(
             "let that user read the file: `chmod a+r {}`",
             search::word(script)
         );
-        Some(told(doubt.or_else(|| self.opener()), &app.script_span, &fault).help(help))
-    }
-
-    /// The doubt where the unit, or a drop-in of it, brings the folders or groups that the user needs, or lets root change their modes.
-    fn opener(&self) -> Option<&'static str> {
-        const MORE: [&str; 4] = [
-            "PAMName",
-            "RootMStack",
-            "SupplementaryGroups",
-            "TemporaryFileSystem",
-        ];
-        const FIRST: [&str; 2] = ["ExecCondition", "ExecStartPre"];
-        const OF_DROP_IN: [&str; 5] = [
-            "DynamicUser",
-            "ExecStart",
-            "Group",
-            "User",
-            "WorkingDirectory",
-        ];
-        let app = self.app;
-        let mut openers = OPENERS.iter().chain(&MORE);
-        if openers.any(|opener| app.assigned(opener).is_named())
-            || FIRST.iter().any(|name| is_roots(app, name))
-        {
-            return Some("unless `[apps.service]` allows it");
-        }
-        let all = [&OPENERS[..], &MORE, &FIRST, &OF_DROP_IN].concat();
-        let is_by_drop_in = self.probe.has_drop_in(&app.name, &all);
-        is_by_drop_in.then_some("unless a drop-in of its unit allows it")
+        Some(told(doubt.or_else(opener), &app.script_span, &fault).help(help))
     }
 }
 
-/// The doubt where a file system is another host's, for instance.
+/// The doubt if, for instance, a file system belongs to another host.
 const BY_SERVER: &str = "unless the server of its file system allows it";
-
-/// Whether one of these commands runs as root, see "Command lines" in systemd.service(5).
-fn is_roots(app: &App, directive: &str) -> bool {
-    let is_one = |command: &&str| {
-        let end = command.find(|c| !"@-:+!|".contains(c));
-        end.is_some_and(|end| command.get(..end).is_some_and(|p| p.contains('+')))
-    };
-    app.assigned(directive).list().iter().any(is_one)
-}
 
 /// Whether systemd gives a folder to the user of the unit before each start, see `RuntimeDirectory=` in systemd.exec(5).
 fn is_given(app: &App, folder: &Path) -> bool {

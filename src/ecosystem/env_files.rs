@@ -1,9 +1,9 @@
 //! Decides who reads each file of `env_file`: systemd as root, or the worker with the rights of the app.
 //!
-//! systemd opens environment files before `User=` and the sandbox take effect, in a process that the whole machine
-//! depends on. Whoever may replace such a file by a FIFO can make systemd wait forever, and by a link make it read any
-//! file. So systemd reads only files that nobody but root may change. Files that only root may read remain readable in
-//! this way.
+//! systemd opens environment files before `User=` and the sandbox take effect, in a process that the whole
+//! machine depends on. A user who may replace such a file by a FIFO can make systemd wait forever, and by a
+//! link make it read any file. So systemd reads only files that nobody but root may change. Files that only
+//! root may read remain readable in this way.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -52,8 +52,8 @@ impl<'a> EnvFiles<'a> {
         for file in &app.env_file {
             let path = Path::new(file);
             let is_weak = weak_spot(path, look).is_some();
-            // A file after one that the worker reads is the worker's too, so that later files still override earlier
-            // ones.
+            // The worker also reads every file after one that it reads, so that later files still override
+            // earlier ones.
             let follows =
                 || !files.by_worker.is_empty() && is_readable(path, &ANYBODY, look) == Some(true);
             if is_weak || follows() {
@@ -65,7 +65,7 @@ impl<'a> EnvFiles<'a> {
         files
     }
 
-    /// Leaves all files to systemd, whatever the way to them looks like.
+    /// Leaves all files to systemd, whatever the way to them.
     #[must_use]
     pub fn all_by_systemd(app: &'a App) -> Self {
         Self {
@@ -121,12 +121,16 @@ fn has_root_of_its_own(app: &App) -> bool {
     roots.iter().any(|d| app.assigned(d).one().is_some())
 }
 
-/// Adds warnings about what others than root can do through these files, and about what that means for the app.
+/// Adds warnings about the influence of users other than root on these files, and about its consequences for the app.
 pub(super) fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
     let look = |path: &Path| probe.status(path);
     let files = EnvFiles::of(app, &look);
-    let mut warning = |message: String, help: &str| {
-        faults.push(Diagnostic::warning(app.env_file_span.clone(), message).help(help));
+    let mut add = |message: String, help: &str, is_standing| {
+        let fault = Diagnostic::warning(app.env_file_span.clone(), message).help(help);
+        faults.push(Diagnostic {
+            is_standing,
+            ..fault
+        });
     };
     let mut weak: Option<&str> = None;
     for file in app.env_file.iter().map(String::as_str) {
@@ -136,42 +140,46 @@ pub(super) fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
             Some(spot) if is_by_worker => {
                 weak = weak.or(Some(file));
                 let told = spot.told(probe);
-                warning(
+                add(
                     format!("`{file}` is read with the rights of the app, and {told}"),
                     "that decides the environment of the program: keep it where only root may write, as in /etc",
+                    true,
                 );
             }
             Some(spot) => {
                 let told = spot.told(probe);
-                warning(
+                add(
                     format!("`{file}` is read by root at each start, and {told}"),
                     BY_ROOT,
+                    false,
                 );
             }
             None => {}
         }
         if let Some(weak) = weak.filter(|_| !is_by_worker) {
-            warning(
-                format!("`{weak}` goes over `{file}`, which comes after it"),
+            add(
+                format!("`{weak}` overrides `{file}`, although it comes first"),
                 "the worker reads the former after systemd has read the latter: let only root write to the former, or \
                  let everybody read the latter",
+                true,
             );
         }
         if let Some(user) = is_by_worker
             .then(|| cannot_read(app, path, &look, probe))
             .flatten()
         {
-            warning(
+            add(
                 format!("`{user}` may not read `{file}`, so the app cannot start"),
                 "let that user read it, or let only root write to it and to the folders above it: then systemd reads \
                  it as root",
+                false,
             );
         }
     }
 }
 
 /// The help for an environment file that systemd opens as root and somebody else may write to.
-pub(super) const BY_ROOT: &str = "that decides the environment of the unit, can have root read another file, and with a FIFO in its place make systemd wait forever, and the machine with it: keep it where only root may write, as in /etc";
+pub(super) const BY_ROOT: &str = "anybody who may write there sets the environment of the unit, can make root read another file, and with a FIFO can make systemd, and so the machine, hang: keep the file where only root may write, such as /etc";
 
 /// Returns the app's user, if the worker will certainly not be able to read a file.
 fn cannot_read<'a>(

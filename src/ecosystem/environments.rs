@@ -136,8 +136,8 @@ pub fn settle(pinned: String, chosen: Option<&str>) -> String {
     text
 }
 
-/// Returns the text of an app that was installed from its own installed file, with the environment that this names. The tables are gone
-/// from there, so nothing else says which one was chosen.
+/// Returns the text of an app that was installed from its own installed file, with the environment that this
+/// names. The tables are gone from there, so nothing else records which one was chosen.
 #[must_use]
 pub fn keep_mark(pinned: String, installed: &str) -> String {
     let is_mark = |line: &&str| line.starts_with(MARK);

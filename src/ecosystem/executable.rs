@@ -21,6 +21,17 @@ const SOURCES: &[(&[&str], &str)] = &[
         &["jar"],
         "write `interpreter = \"java\"` and `interpreter_args = \"-jar\"`",
     ),
+    (&["java"], "write `interpreter = \"java\"`"),
+    (&["dll"], "write `interpreter = \"dotnet\"`"),
+    (&["lua"], "write `interpreter = \"lua\"`"),
+    (
+        &["go"],
+        "build it with `go build`, and write the program that this makes as `script`",
+    ),
+    (
+        &["rs"],
+        "build it with `cargo build --release`, and write the program below target/release as `script`",
+    ),
 ];
 
 /// Adds the fault of a script at `path` that is to be executed itself, and cannot be.
@@ -34,7 +45,7 @@ pub(super) fn check(app: &App, path: &Path, search: &Search<'_>, faults: &mut Ve
     let shown = path.display();
     let (message, help) = match source {
         Some((_, help)) if !probe.has_run_bit(path) || !probe.names_interpreter(path) => (
-            format!("`{shown}` has no interpreter, and cannot be executed itself"),
+            format!("`{shown}` has no interpreter and is not an executable program"),
             help_with_node(path, search).unwrap_or_else(|| (*help).to_owned()),
         ),
         None if !probe.has_run_bit(path) => (
@@ -56,7 +67,7 @@ pub(super) fn help_with_node(script: &Path, search: &Search<'_>) -> Option<Strin
     Some(stripped.unwrap_or_else(|| (*help).to_owned()))
 }
 
-/// The help where the Node that is found runs TypeScript by itself: 22.18, 23.6 and newer leave its types out.
+/// The help if the Node that is found runs TypeScript by itself: 22.18, 23.6 and newer strip the types.
 fn stripping_node(search: &Search<'_>) -> Option<String> {
     let found = search.find("node")?;
     let of_path = Path::new(&found).iter().filter_map(|part| part.to_str());
@@ -119,12 +130,15 @@ mod tests {
     #[test]
     fn a_program_has_to_be_executable_and_source_text_to_name_its_interpreter_too() {
         let no_interpreter =
-            "`/srv/app.ts` has no interpreter, and cannot be executed itself".to_owned();
+            "`/srv/app.ts` has no interpreter and is not an executable program".to_owned();
         let not_executable = "`/srv/app` is not executable".to_owned();
+        let not_built =
+            "`/srv/main.go` has no interpreter and is not an executable program".to_owned();
         for (script, is_executable, names_interpreter, told) in [
             ("app.ts", true, true, None),
             ("app.ts", true, false, Some(&no_interpreter)),
             ("app.ts", false, true, Some(&no_interpreter)),
+            ("main.go", false, false, Some(&not_built)),
             ("app", true, false, None),
             ("app", false, false, Some(&not_executable)),
             ("app", false, true, Some(&not_executable)),
@@ -140,7 +154,12 @@ mod tests {
                 &search,
                 &mut faults,
             );
-            let found = faults.pop().map(|fault| fault.message);
+            let fault = faults.pop();
+            if script == "main.go" {
+                let help = fault.as_ref().and_then(|fault| fault.help.clone());
+                assert!(help.unwrap_or_default().contains("`go build`"));
+            }
+            let found = fault.map(|fault| fault.message);
             assert_eq!(
                 found.as_ref(),
                 told,

@@ -1,4 +1,4 @@
-//! The hosts of tests: a fake states what its tests are about, and has the other facts from here.
+//! The hosts of tests: a fake states the facts that its tests are about, and takes the others from here.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ macro_rules! fake_host {
         stated { $(fn $must:ident(&self $(, $given:ident: $kind:ty)*) -> $told:ty;)* }
         assumed { $(fn $may:ident(&self $(, $argument:ident: $type:ty)*) -> $answer:ty { $default:expr })* }
     ) => {
-        /// A host of which a test states only what matters.
+        /// A host of which a test states only the relevant facts.
         pub(crate) trait FakeHost {
             $(fn $must(&self $(, $given: $kind)*) -> $told;)*
             $(fn $may(&self $(, $argument: $type)*) -> $answer {

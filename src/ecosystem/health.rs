@@ -1,4 +1,4 @@
-//! The keys that say when an instance is healthy.
+//! The keys that define when an instance is healthy.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ keys! {
         in Life {
             /// A path that an instance has to answer with a status from 200 to 299 before it gets connections.
             ///
-            /// The very instance is asked over HTTP once it is READY. One that does not answer so within `health_timeout` has failed
-            /// to start, and a reload stops there. Needs `balance = "even"`. See [health](health.md).
+            /// The instance itself is checked over HTTP once it is READY. If it does not answer like this within `health_timeout`, its start
+            /// has failed, and a reload stops there. Needs `balance = "even"`. See [health](health.md).
             health: Option<String> = of(Form::Text, "\"/healthz\"", read_path).or_none();
 
             /// A command that has to exit with 0 before an instance gets connections.
@@ -41,7 +41,7 @@ keys! {
 }
 
 impl Probe {
-    /// Returns whether an instance is asked more than to accept.
+    /// Returns whether an instance is checked for more than accepting.
     #[must_use]
     pub fn is_asked(&self) -> bool {
         self.health.is_some() || !self.health_command.is_empty()
@@ -71,7 +71,7 @@ fn read_path(f: &mut Fields<'_, '_>, wanted: Wanted) -> Taken<Option<String>> {
     }
     needs_own_listeners(f, wanted);
     if f.peek("health_command").is_some() {
-        let fault = "`health` and `health_command` are two ways to ask the same";
+        let fault = "`health` and `health_command` are alternatives";
         f.faults.push(
             Diagnostic::error(f.place(wanted.key), fault)
                 .help("leave one of them out; the command may ask for the path"),
@@ -107,12 +107,12 @@ fn read_timeout(f: &mut Fields<'_, '_>, wanted: Wanted) -> Taken<Duration> {
     Some(time)
 }
 
-/// Adds a fault where an instance cannot be asked before it has connections: its listener is also that of the others.
+/// Adds a fault if an instance cannot be checked before it has connections, because it shares its listener with the others.
 fn needs_own_listeners(f: &mut Fields<'_, '_>, wanted: Wanted) {
     let balance = f.peek("balance").and_then(DeValue::as_str);
     if matches!(balance, None | Some("auto" | "shared")) {
         let fault = format!(
-            "`{}` needs a listener for each instance: with one for all, any instance may answer, and a bad one has connections already",
+            "`{}` needs a listener for each instance: with a shared one, any instance may answer, and a bad one already has connections",
             wanted.key
         );
         f.faults
@@ -168,10 +168,7 @@ mod tests {
         for (lines, fault) in [
             ("health = \"healthz\"", "is not a path of HTTP"),
             ("health = \"/a b\"", "is not a path of HTTP"),
-            (
-                "health = \"/\"\nhealth_command = \"x\"",
-                "are two ways to ask the same",
-            ),
+            ("health = \"/\"\nhealth_command = \"x\"", "are alternatives"),
             ("health_command = \"\"", "is empty"),
             ("health_timeout = \"1s\"", "has no effect"),
         ] {

@@ -1,4 +1,4 @@
-//! The keys that say when an instance starts, stops, and is given up.
+//! The keys that define when an instance starts, stops, and is given up.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ keys! {
             /// Whether a Node program lets its keep-alive connections end when it drains.
             ///
             /// The script `/usr/lib/rsgen/drain.js`, which `NODE_OPTIONS` loads, adds `Connection: close` to responses
-            /// and tells HTTP/2 sessions to end. See [Node](handover.md#node).
+            /// and asks HTTP/2 sessions to end. See [Node](handover.md#node).
             preload: bool = switch().or(|| true);
 
             /// Whether a Node program gets the message `shutdown` after the drain, and `kill_timeout` to act on it before

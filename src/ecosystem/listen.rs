@@ -19,7 +19,7 @@ pub enum SocketKind {
     Datagram,
 }
 
-/// Where a socket listens, see systemd.socket(5).
+/// The place where a socket listens, see systemd.socket(5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// A port alone: every address, of both families if the system has both.
@@ -62,7 +62,7 @@ impl Listen {
         }
     }
 
-    // A port alone has `None` in place of an address.
+    // A port alone has `None` instead of an address.
     fn ip(&self) -> Option<(Option<IpAddr>, u16)> {
         match &self.place {
             Place::Port(port) => Some((None, *port)),
@@ -96,7 +96,7 @@ enum Spot {
     Port(SocketKind, u16, Reach),
 }
 
-/// Which addresses of a port are meant.
+/// The addresses of a port that are meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Reach {
     /// Addresses that were written as a port alone.
@@ -248,6 +248,10 @@ fn checked_socket_path(path: &str) -> Result<String, Fault> {
 fn not_an_address(text: &str, rest: &str) -> Fault {
     let port = rest.rsplit(':').next().and_then(|p| p.parse::<u16>().ok());
     match (rest.rsplit_once(':'), port) {
+        _ if text.contains("://") => Fault::new(
+            format!("`{text}` is a URL, not an address"),
+            "write the port alone, as in `3000`, or the address that the program binds, as in `127.0.0.1:3000`",
+        ),
         (Some(("localhost", _)), Some(port)) => Fault::new(
             format!("`{text}` is a name, not an address"),
             format!("write `127.0.0.1:{port}` or `[::1]:{port}`"),

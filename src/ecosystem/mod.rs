@@ -21,6 +21,7 @@ mod lifecycle;
 pub mod listen;
 mod managers;
 mod newer;
+mod openers;
 mod owner;
 mod parse;
 pub mod pin;
@@ -54,7 +55,13 @@ pub use newer::{allow_newer, refuse_ignored};
 pub use parse::{collision, parse};
 pub(crate) use readers::is_account;
 
-/// Removes the errors about apps without `listen`, for commands that find the addresses themselves or need none.
+/// Removes the warnings about an app, whose `env_file` is at one of these places, when its file was installed as it is now.
+pub fn leave_out_standing(faults: &mut Vec<Diagnostic>, unchanged: &[&App]) {
+    let is_of = |fault: &Diagnostic, app: &&App| fault.span == app.env_file_span;
+    faults.retain(|fault| !fault.is_standing || !unchanged.iter().any(|app| is_of(fault, app)));
+}
+
+/// Removes the errors about apps without `listen`, for commands that find the addresses themselves or do not need them.
 pub fn allow_left_out(faults: &mut Vec<Diagnostic>) {
     faults.retain(|fault| !fault.is_of_missing_listen);
 }

@@ -1,7 +1,7 @@
 //! Chooses the user of an app that names none: the owner of its program, who could start the program anyway.
 //!
-//! The owner is chosen only if nobody but root and that owner decides what is run. Otherwise a user could make a link
-//! to somebody else's file, have the app installed, and then replace the link by a program.
+//! The owner is chosen only if nobody but root and that owner can change the code that is run. Otherwise a user
+//! could create a link to somebody else's file, have the app installed, and then replace the link by a program.
 
 use std::path::{Path, PathBuf};
 
@@ -10,8 +10,8 @@ use super::diagnostic::Diagnostic;
 use super::resolve::{Account, Probe};
 use super::way::{self, Spot};
 
-/// The folders of the system's own programs. What such a program does depends on its arguments and on the working
-/// directory, so its owner says nothing.
+/// The folders of the system's own programs. The effect of such a program depends on its arguments and on the
+/// working directory, so its owner is irrelevant.
 const SYSTEM: &[&str] = &["/usr", "/bin", "/sbin", "/lib", "/lib64"];
 
 /// The user ID that the kernel shows for owners that the user namespace or the server of a file system does not map.
@@ -92,7 +92,7 @@ pub(super) fn settle(
 fn as_root(app: &App, why: &str) -> Diagnostic {
     let message = format!("`{}` runs as root{why}", app.name);
     Diagnostic::warning(app.user_span.clone(), message).help(
-        "whoever takes over the program controls the machine: write `user = \"www-data\"`, or another account that may \
+        "an attacker who takes over the program controls the machine: write `user = \"www-data\"`, or another account that may \
          do no more than the program needs; `user = \"root\"` is for programs that need it",
     )
 }
@@ -137,11 +137,11 @@ fn of(app: &App, file: &Path, probe: &dyn Probe) -> Option<Owner> {
     };
     if let Some(spot) = decided_by_others(app, found.owner, probe) {
         let help = if found.owner == 0 {
-            "write `user = \"www-data\"`, or another account; with `user = \"root\"` whoever may write there is \
+            "write `user = \"www-data\"`, or another account; with `user = \"root\"` anybody who may write there is \
              root".to_owned()
         } else {
             format!(
-                "write `user = \"{user}\"` if whoever may write there may act as `{user}`, or another account"
+                "write `user = \"{user}\"` if everybody who may write there may act as `{user}`; otherwise another account"
             )
         };
         let told = spot.told(probe);
@@ -155,7 +155,7 @@ fn of(app: &App, file: &Path, probe: &dyn Probe) -> Option<Owner> {
     })
 }
 
-/// Returns a place where somebody other than root and this owner can decide what is run.
+/// Returns a place where a user other than root and this owner can change the code that is run.
 fn decided_by_others(app: &App, owner: u32, probe: &dyn Probe) -> Option<Spot> {
     let program = &app.program;
     let paths = [

@@ -25,10 +25,10 @@ pub fn parse(path: &str, text: &str) -> (Vec<App>, Report) {
     if let Some(format) = other_format(text).filter(|_| !errors.is_empty()) {
         let fault = Diagnostic::error(0..0, format!("this is {format}, not TOML"));
         faults.push(fault.help(
-            "`rsgen import` makes an ecosystem file from what PM2 reads: an ecosystem.config.js, or a file with the extension .json or .yaml",
+            "`rsgen import` converts PM2's files to an ecosystem file: an ecosystem.config.js, or a file with the extension .json or .yaml",
         ));
     } else {
-        faults.extend(errors.iter().map(syntax_fault));
+        faults.extend(errors.iter().map(|error| syntax_fault(text, error)));
     }
     // After a syntax error the rest is guesswork, and its faults would mislead.
     let apps = if faults.is_empty() {
@@ -40,19 +40,30 @@ pub fn parse(path: &str, text: &str) -> (Vec<App>, Report) {
     (apps, Report::new(path, text, faults))
 }
 
-fn syntax_fault(error: &toml::de::Error) -> Diagnostic {
+fn syntax_fault(text: &str, error: &toml::de::Error) -> Diagnostic {
+    let start = error.span().unwrap_or(0..0).start;
+    // The text from the place of the fault to the end of its line, and that before it.
+    let behind = text.get(start..).and_then(|rest| rest.lines().next());
+    let before = text.get(..start).and_then(|head| head.lines().next_back());
+    let is_after = |end: char| before.is_some_and(|before| before.trim_end().ends_with(end));
     let message = error.message().lines().collect::<Vec<_>>().join("; ");
     let help = if message == "duplicate key" {
-        "it stands above as well: leave one of the two out"
+        "it is already set above: remove one of the two"
     } else if message.starts_with("string values must be quoted") {
         "write it in quotes, as in `name = \"web\"`"
+    } else if message.starts_with("key with no value") && is_after(':') {
+        "write `=` in place of `:`, as in `name = \"web\"`"
+    } else if behind.is_some_and(|behind| behind.trim() == ",") {
+        "leave the comma out: each key has a line of its own"
+    } else if message.starts_with("invalid basic string") {
+        "a text begins and ends with `\"`, in the same line"
     } else {
         "this is not TOML; see https://toml.io for its syntax"
     };
     Diagnostic::error(error.span().unwrap_or(0..0), message).help(help)
 }
 
-/// Returns the format of a text that is no TOML, where its first words say so.
+/// Returns the format of a text that is not TOML, if its first words reveal it.
 fn other_format(text: &str) -> Option<&'static str> {
     let is_said = |line: &&str| !line.is_empty() && !line.starts_with(['#', '/', '*']);
     let first = text.lines().map(str::trim).find(is_said)?;
@@ -116,7 +127,7 @@ fn read_app(table: &DeTable<'_>, span: Range<usize>, faults: &mut Vec<Diagnostic
     (!app.name.is_empty() && !app.program.script.is_empty()).then_some(app)
 }
 
-/// The help for a key that is written as variables are.
+/// The help for a key that is written like a variable.
 fn of_variable(key: &str) -> Option<String> {
     let is_written_so = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
     let is_one =
@@ -134,8 +145,8 @@ fn not_tables(span: Range<usize>) -> Diagnostic {
         .help("write `[[apps]]`, with two brackets, once for each app")
 }
 
-/// Checks the apps against each other. Each address is looked up among those seen before, instead of being compared
-/// with every app's.
+/// Checks the apps against each other. Each address is looked up among those seen before, instead of being
+/// compared with those of every app.
 fn check_together(apps: &[App], faults: &mut Vec<Diagnostic>) {
     let mut names = HashSet::new();
     let mut taken = Owners::default();
@@ -155,7 +166,7 @@ fn check_together(apps: &[App], faults: &mut Vec<Diagnostic>) {
                 shared.entry(owner).or_insert(listen);
             }
         }
-        // Of two that are called the same, one address is no fault of its own.
+        // For two apps with the same name, a common address is not a separate fault.
         let others = shared.iter().filter_map(|(o, l)| Some((apps.get(*o)?, l)));
         let others = others.filter(|(other, _)| other.name != app.name);
         faults.extend(others.map(|(other, listen)| not_shared(app, listen, other)));

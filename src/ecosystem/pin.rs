@@ -160,7 +160,7 @@ fn table_at(document: &DocumentMut, index: usize) -> Option<Table> {
     }
 }
 
-// A value that is right already keeps its place, its comment and its form.
+// A value that is already right keeps its place, its comment and its form.
 fn set(table: &mut Table, key: &str, new: Value, insert: bool) {
     match table.get_mut(key).and_then(Item::as_value_mut) {
         Some(old) if same(old, &new) => {}

@@ -98,7 +98,7 @@ pub const MONITORING: &[&str] = &[
     "io",
 ];
 
-/// Attributes of PM2's that are not keys of an ecosystem file.
+/// Attributes of PM2 that are not keys of an ecosystem file.
 #[derive(Debug)]
 pub struct Foreign {
     /// The names of the attributes.
@@ -247,7 +247,7 @@ pub const FOREIGN: &[Foreign] = &[
     ),
 ];
 
-/// Returns the remedy for an attribute of PM2's that is not a key of an ecosystem file.
+/// Returns the remedy for an attribute of PM2 that is not a key of an ecosystem file.
 #[must_use]
 pub(super) fn advice(key: &str) -> Option<String> {
     known_as(key).or_else(|| known_as(&snake_case(key)))

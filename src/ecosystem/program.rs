@@ -1,4 +1,4 @@
-//! The keys that say what is run.
+//! The keys that define the program to run.
 
 use std::path::Path;
 

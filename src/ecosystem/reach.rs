@@ -1,7 +1,7 @@
 //! The reach of an app's own settings: the user it runs as, and the files that root reads or opens for it.
 //!
-//! systemd opens these files as root, at each start and by their names. Whoever may write to one of
-//! the folders on the way decides what is found there.
+//! systemd opens these files as root, at each start and by their names. Any user who may write to one of the
+//! folders on the way decides which file is found there.
 
 mod directives;
 #[cfg(test)]
@@ -17,7 +17,7 @@ use super::resolve::{Account, Ids, Probe};
 use super::values::Place;
 use super::way::{self, Spot};
 
-/// Adds warnings of what the settings of an app of the system lay in the hands of others.
+/// Adds warnings about settings of an app of the system that give others control.
 pub(super) fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
     if !probe.is_system() {
         return;
@@ -27,8 +27,8 @@ pub(super) fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
     faults.extend(redirected_socket(app, probe));
 }
 
-/// Returns who other than root can make systemd create a socket elsewhere than at this path: systemd creates the socket
-/// as root, replaces whatever file is there, and follows links that stand for folders.
+/// Returns the user other than root who can make systemd create a socket elsewhere than at this path: systemd
+/// creates the socket as root, replaces whatever file is there, and follows links that stand for folders.
 #[must_use]
 pub fn of_socket(path: &Path, probe: &dyn Probe) -> Option<String> {
     let folder = path.parent()?;
@@ -49,8 +49,8 @@ pub fn of_another(path: &Path, user: &Ids, probe: &dyn Probe) -> Option<String> 
     (there.owner != user.user).then(|| format!("the file that is there belongs to `{owner}`"))
 }
 
-/// The fault of a socket that systemd makes as root where others can redirect it. A folder of the app's own user is only warned
-/// of: whoever names the path in the file has chosen to trust that user.
+/// The fault of a socket that systemd creates as root where others can redirect it. A folder of the app's own
+/// user only causes a warning: the author of the file has chosen to trust that user.
 fn redirected_socket(app: &App, probe: &dyn Probe) -> Option<Diagnostic> {
     let mut paths = app.listen.iter().filter_map(|listen| match &listen.place {
         Place::Path(path) => Some(path),
@@ -67,16 +67,16 @@ fn redirected_socket(app: &App, probe: &dyn Probe) -> Option<Diagnostic> {
     let below_run = format!("`/run/{}/{name}`", app.name);
     Some(match told {
         Ok(told) => Diagnostic::warning(span, message(told)).help(format!(
-            "whoever may write there can put a link in the way and have root replace another file of that name; have the program listen below /run, as on {below_run}"
+            "anybody who may write there can place a link and make root replace another file of that name; make the program listen below /run, as on {below_run}"
         )),
         Err(spot) => Diagnostic::error(span, message(spot.told(probe))).help(format!(
-            "whoever may write there can put a link in the way and have root replace another file of that name; have the program listen on {below_run} and write that as `listen`, or let only root and the app's user write to `{}`",
+            "anybody who may write there can place a link and make root replace another file of that name; make the program listen on {below_run} and write that as `listen`, or let only root and the app's user write to `{}`",
             spot.path.display()
         )),
     })
 }
 
-/// The place from which somebody else than root and the app's user can redirect a socket.
+/// The place from which a user other than root and the app's user can redirect a socket.
 fn by_others(app: &App, path: &Path, probe: &dyn Probe) -> Option<Spot> {
     let user = app.user.as_deref().unwrap_or("root");
     let user = probe.ids(user, app.group.as_deref());

@@ -1,7 +1,7 @@
-//! Takes typed keys from one TOML table, and notes everything that is wrong with them.
+//! Takes typed keys from one TOML table, and notes all their faults.
 //!
-//! A wrong value never stops the reading: it leaves a diagnostic and counts as absent, so that one pass over the file
-//! finds all faults. A key that nobody has taken when [`Fields::finish`] is called is unknown.
+//! A wrong value never stops the reading: it leaves a diagnostic and counts as absent, so that one pass over
+//! the file finds all faults. A key that has not been taken when [`Fields::finish`] is called is unknown.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

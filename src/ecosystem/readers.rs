@@ -13,7 +13,7 @@ use super::values::Instances;
 use super::variables;
 use crate::unit::{Fault, name};
 
-/// Reads the name. An invalid name becomes an empty one, so that later faults do not mention an app that nobody meant.
+/// Reads the name. An invalid name becomes an empty one, so that later faults do not mention an unintended app.
 pub(super) fn read_name(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<String> {
     let Some(given) = f.string(wanted) else {
         return f.peek(wanted.key).map(|_| String::new());

@@ -1,4 +1,4 @@
-//! The keys that have an instance replaced by itself, before it fails.
+//! The keys by which an instance is replaced automatically, before it fails.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ keys! {
         in Reload {
             /// The memory of an instance above which it is replaced as in a reload: `"300M"`, `"1G"`, or a number of bytes.
             ///
-            /// Looked at every 30 seconds. The kernel kills an instance that needs half as much again, unless
-            /// `service.MemoryMax` says another limit. See [recycling](reload.md#recycling).
+            /// Checked every 30 seconds. The kernel kills an instance that needs half as much again, unless
+            /// `service.MemoryMax` sets another limit. See [recycling](reload.md#recycling).
             max_memory_restart: Option<Bytes> = of(Form::Memory, "\"300M\"", read_memory).or_none()
                 .pm2("replaced as in a reload, and killed by the kernel above half as much again");
 
@@ -81,8 +81,7 @@ fn read_uptime(f: &mut Fields<'_, '_>, wanted: Wanted) -> Taken<Option<Duration>
         let place = f.place(wanted.key);
         f.value(wanted.key);
         f.faults.push(
-            Diagnostic::error(place, fault)
-                .help("leave it out for instances that may run for as long as they like"),
+            Diagnostic::error(place, fault).help("leave it out if instances may run indefinitely"),
         );
         return None;
     }

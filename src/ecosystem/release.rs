@@ -1,7 +1,7 @@
-//! Recognises apps in the folder of one release, where a link such as `current` leads to the deployed release.
+//! Recognises apps in the folder of one release, if a link such as `current` points to the deployed release.
 //!
-//! An app that is installed from such a folder stays on that release when the link moves. That may be intended, so it
-//! is only a warning.
+//! An app that is installed from such a folder stays on that release when the link changes. That may be
+//! intended, so it is only a warning.
 
 use std::path::{Path, PathBuf};
 
@@ -47,7 +47,7 @@ pub fn warn(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
         )
     } else {
         format!(
-            "`{}` stays on the release `{}`; the link `{}` leads to `{}`",
+            "`{}` stays on the release `{}`; the link `{}` points to `{}`",
             app.name,
             folder.display(),
             link.display(),
@@ -172,7 +172,7 @@ mod tests {
     fn one_on_another_release_is_told_where_the_link_leads() {
         let told = told("/srv/app/releases/1", CURRENT);
         assert_eq!(told.len(), 1, "{told:?}");
-        let start = "`web` stays on the release `/srv/app/releases/1`; the link `/srv/app/current` leads to \
+        let start = "`web` stays on the release `/srv/app/releases/1`; the link `/srv/app/current` points to \
                      `/srv/app/releases/2`; ";
         assert!(told[0].starts_with(start), "{told:?}");
     }

@@ -22,11 +22,11 @@ pub struct FileStatus {
     pub mode: u32,
     /// The target, if the inode is a link.
     pub link: Option<PathBuf>,
-    /// Whether owner, group and mode tell the whole story.
+    /// The other facts on which access depends, beside owner, group and mode.
     pub beyond: Beyond,
 }
 
-/// What else determines who may write to an inode.
+/// The other facts that determine who may write to an inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Beyond {
     /// Nothing.
@@ -34,7 +34,7 @@ pub enum Beyond {
     Nothing,
     /// An access control list, see acl(5). The bits of the group then limit every entry of the list.
     Acl,
-    /// Perhaps the server of the file system, that of another host for instance. Owner and mode are what it tells.
+    /// Perhaps the server of the file system, for instance on another host. Owner and mode are those that it reports.
     Elsewhere,
     /// The server of the file system: the file system is in user space, or not even root can look the inode up.
     Server,
@@ -108,8 +108,8 @@ pub trait Probe {
     fn is_own_group(&self, user: Account, group: u32) -> bool;
     /// Returns the user that the installed app of this name runs as, if there is one.
     fn installed_user(&self, app: &str) -> Option<String>;
-    /// Returns the home of a user, by name or ID. Without a user it is the home of the caller, or of whoever called
-    /// sudo(8).
+    /// Returns the home of a user, by name or ID. Without a user it is the home of the caller, or of the user
+    /// who called sudo(8).
     fn home(&self, user: Option<&str>) -> Option<PathBuf>;
     /// Returns the text of a regular file.
     fn text(&self, path: &Path) -> Option<String>;
@@ -117,17 +117,17 @@ pub trait Probe {
     fn first_line(&self, path: &Path) -> Option<String>;
     /// Returns the output of `node --version`, for the Node that is installed for all users.
     fn node_version(&self) -> Option<String>;
-    /// Returns whether the manager of the apps has this controller of control groups, see cgroups(7); `None` where that is not known.
+    /// Returns whether the manager of the apps has this cgroup controller, see cgroups(7); `None` if that is not known.
     fn has_controller(&self, name: &str) -> Option<bool>;
     /// The name of an account, or its number.
     fn name(&self, account: Account) -> String;
     /// Returns the IDs of a program that runs as this user, and as this group if it is not the user's own.
     fn ids(&self, user: &str, group: Option<&str>) -> Option<Ids>;
-    /// Returns whether a drop-in of systemd's for the instances of an app assigns one of these directives.
+    /// Returns whether a drop-in for the instances of an app, in any of systemd's folders, assigns one of these directives.
     fn has_drop_in(&self, app: &str, directives: &[&str]) -> bool;
 }
 
-/// Resolves an app of a file in `folder`. What cannot be resolved is added to `faults`.
+/// Resolves an app of a file in `folder`. Names that cannot be resolved are added to `faults`.
 pub fn resolve(app: &mut App, folder: &Path, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
     let cwd = normal(&folder.join(app.program.cwd.as_deref().unwrap_or("")));
     let has_cwd = probe.is_dir(&cwd);
@@ -137,14 +137,18 @@ pub fn resolve(app: &mut App, folder: &Path, probe: &dyn Probe, faults: &mut Vec
                 app.cwd_span.clone(),
                 format!("the working directory `{}` does not exist", cwd.display()),
             )
-            .help("create it, or change `cwd`"),
+            .help(if app.program.cwd.as_deref().is_some_and(is_of_a_shell) {
+                NO_SHELL
+            } else {
+                "create it, or change `cwd`"
+            }),
         );
     }
     let search = Search::new(app, &cwd, probe);
     let before = faults.len();
     let script = resolve_script(app, &search, faults);
     if !has_cwd && !app.program.script.starts_with('/') {
-        // What is not there because the folder is not is no fault of its own.
+        // A file that is missing because its folder is missing is not a separate fault.
         faults.truncate(before);
     }
     search::resolve_interpreter(app, &search, faults);
@@ -194,7 +198,14 @@ fn resolve_script(app: &mut App, search: &Search<'_>, faults: &mut Vec<Diagnosti
     Script::AtPath
 }
 
-/// The fault of a script that is not there. One written like a command is looked for in `PATH` too.
+const NO_SHELL: &str = "write the whole path: no shell replaces `~` and `$HOME` here";
+
+/// Returns whether a path begins with what a shell would replace.
+fn is_of_a_shell(path: &str) -> bool {
+    path == "~" || path.starts_with("~/") || path.starts_with('$')
+}
+
+/// The fault of a missing script. A script that is written like a command is looked for in `PATH` too.
 fn absent(app: &App, path: &Path, search: &Search<'_>) -> Diagnostic {
     let script = &app.program.script;
     if let Some((program, behind)) = script.split_once(char::is_whitespace)
@@ -219,6 +230,9 @@ fn absent(app: &App, path: &Path, search: &Search<'_>) -> Diagnostic {
         format!("the script `{}` does not exist", path.display())
     };
     let fault = Diagnostic::error(app.script_span.clone(), what);
+    if is_of_a_shell(script) {
+        return fault.help(NO_SHELL);
+    }
     let names = search.probe.names(path.parent().unwrap_or(search.cwd));
     let wanted = path.file_name().and_then(|n| n.to_str());
     match nearest(wanted.unwrap_or_default(), names.iter().map(String::as_str)) {

@@ -1,4 +1,4 @@
-//! The keys that say how a reload walks.
+//! The keys that define how a reload proceeds.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use super::diagnostic::Diagnostic;
 use super::key::{amount, keys, number, time, word};
 use super::values::{Amount, Instances, OnFailure};
 
-/// Adds a warning of a `max_failures` that no reload reaches.
+/// Adds a warning about a `max_failures` that no reload reaches.
 pub(super) fn warn(app: &App, faults: &mut Vec<Diagnostic>) {
     let most = app.rollout.max_failures;
     if let Instances::Exactly(instances) = app.instances
         && most >= instances
     {
         let fault = format!(
-            "with `max_failures = {most}` and `instances = {instances}` a reload goes on until every instance has failed"
+            "with `max_failures = {most}` and `instances = {instances}` a reload continues until every instance has failed"
         );
         let help = if instances > 1 {
             format!("write a number below {instances}")
@@ -52,7 +52,7 @@ keys! {
 
             /// How many instances may fail twice before a reload does what `on_failure` says.
             ///
-            /// Up to this number, the reload goes on with the next instance, and ends as failed after the last one.
+            /// Up to this number, the reload continues with the next instance, and ends as failed after the last one.
             /// A canary that fails always ends the reload.
             max_failures: u32 = number(0, 1024).or(|| 0);
         }

@@ -18,7 +18,7 @@ keys! {
     /// Runs and reloads at set times.
     pub struct Times {
         in Schedule {
-            /// When a job is started: a time as systemd writes it, `"daily"` or `"Mon..Fri 06:30"`, one as cron writes it,
+            /// When a job is started: a time in systemd's syntax, `"daily"` or `"Mon..Fri 06:30"`, one in cron's syntax,
             /// `"30 6 * * 1-5"`, or a list of both.
             ///
             /// The program ends by itself, and is started again at the next time; one run at a time. The app needs no
@@ -30,8 +30,8 @@ keys! {
             /// After this time the run is stopped as `rsgen stop` would do, and has failed.
             run_timeout: Option<Duration> = of(Form::Time, "\"1h\"", read_run_timeout).or_none();
 
-            /// When the app is reloaded by itself: a time as systemd writes it, `"daily"` or `"Sun 04:00"`, one as
-            /// cron writes it, `"0 4 * * *"`, or a list of both.
+            /// When the app is reloaded by itself: a time in systemd's syntax, `"daily"` or `"Sun 04:00"`, in
+            /// cron's syntax, `"0 4 * * *"`, or a list of both.
             ///
             /// The reload is the same as that of `systemctl reload`: instance by instance, with the units as they are.
             /// A stopped app stays stopped. See [a schedule](ecosystem.md#schedule).
@@ -95,7 +95,9 @@ fn read_schedule(f: &mut Fields<'_, '_>, wanted: Wanted) -> Option<Vec<String>> 
                 f.place(wanted.key),
                 "`schedule` is for a program that ends by itself, and this one listens",
             )
-            .help("leave `listen` out, or write `reload_schedule` to have the app reloaded at these times"),
+            .help(
+                "leave `listen` out, or write `reload_schedule` to reload the app at these times",
+            ),
         );
     }
     let is_restarted = f.peek("autorestart").and_then(DeValue::as_bool) == Some(true);

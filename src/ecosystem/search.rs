@@ -11,6 +11,7 @@ use super::app::App;
 use super::diagnostic::{Diagnostic, Severity};
 use super::executable;
 use super::managers;
+use super::openers;
 use super::owner::Script;
 use super::resolve::{Account, Probe, normal, show};
 use super::way;
@@ -25,7 +26,7 @@ const SYSTEM_PATH: &[&str] = &[
     "/bin",
 ];
 
-/// Folders whose entries do not last: fnm makes links to a version for each shell.
+/// Folders with temporary entries: fnm creates links to a version for each shell.
 const PASSING: &[&str] = &["/run", "/tmp", "/var/run", "/var/tmp"];
 
 /// The places that a search for a program looks at.
@@ -136,7 +137,7 @@ pub(super) fn resolve_interpreter(
             Some(with_node) => format!("{usual}; or {with_node}"),
             None => usual.to_owned(),
         };
-        let fault = format!("the interpreter `{interpreter}` is not there");
+        let fault = format!("the interpreter `{interpreter}` was not found");
         faults.push(Diagnostic::error(app.script_span.clone(), fault).help(help));
         return;
     };
@@ -156,7 +157,7 @@ pub(super) fn extend_path(
     }
     let program = match (&app.program.interpreter, script) {
         (Some(interpreter), _) => Some(interpreter.clone()),
-        // systemd finds the program by itself, but what that is run with may be elsewhere, as for the npm of a distribution.
+        // systemd finds the program by itself, but its interpreter may be elsewhere, as for the npm of a distribution.
         (None, Script::Named) if !app.program.script.contains('/') => {
             let path = search.of_system(&app.program.script);
             path.and_then(|path| by_first_line(app, &path, search, faults))
@@ -193,7 +194,7 @@ fn by_first_line(
     let found = search.find(name);
     if found.is_none() {
         let script = script.display();
-        let fault = format!("`{script}` is run by `{name}`, which is not there");
+        let fault = format!("`{script}` is run by `{name}`, which was not found");
         faults.push(
             Diagnostic::error(app.script_span.clone(), fault).help(format!(
                 "install it, or write its folder: `env = {{ PATH = \"/folder/of/{name}:{}\" }}`",
@@ -204,26 +205,14 @@ fn by_first_line(
     found
 }
 
-/// Directives by which a program can be run all the same: they bring it to where the user may, or let the user everywhere.
-pub(super) const OPENERS: [&str; 8] = [
-    "AmbientCapabilities",
-    "BindPaths",
-    "BindReadOnlyPaths",
-    "ExtensionDirectories",
-    "ExtensionImages",
-    "MountImages",
-    "RootDirectory",
-    "RootImage",
-];
-
-/// A path as a word of a command that can be pasted. The target of a link may have any name, and may be another user's choice.
+/// A path as a word of a command that can be pasted. The target of a link may have any name, perhaps chosen by another user.
 pub(super) fn word(path: &Path) -> String {
     let path = path.display().to_string();
     shlex::try_quote(&path).map_or_else(|_| path.clone(), Cow::into_owned)
 }
 
-/// Refuses a program that the app's user may not run, unless another fault of the program has been found: what mends that one
-/// may name another program.
+/// Refuses a program that the app's user may not run, unless another fault of the program has been found: its
+/// remedy may name another program.
 pub(super) fn refuse_closed(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagnostic>) {
     let is_of_program =
         |fault: &Diagnostic| fault.severity == Severity::Error && fault.span == app.script_span;
@@ -253,7 +242,7 @@ pub(super) fn refuse_closed(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagn
     );
     let help = match way::barrier(program, &ids, &look) {
         Some(folder) => format!(
-            "it may not enter `{}`: install the program for all users, as a package or below /usr/local, make a virtual environment anew with that, and write it as `interpreter`",
+            "that user may not enter `{}`: install the program for all users, as a package or below /usr/local, recreate the virtual environment with it, and write it as `interpreter`",
             folder.display()
         ),
         None => format!(
@@ -262,11 +251,9 @@ pub(super) fn refuse_closed(app: &App, probe: &dyn Probe, faults: &mut Vec<Diagn
         ),
     };
     let place = app.script_span.clone();
-    let is_opened = OPENERS.iter().any(|opener| app.assigned(opener).is_named());
-    let fault = if is_opened {
-        Diagnostic::warning(place, fault)
-    } else {
-        Diagnostic::error(place, fault)
+    let fault = match openers::doubt(app, probe) {
+        Some(doubt) => Diagnostic::warning(place, format!("{fault} {doubt}")),
+        None => Diagnostic::error(place, fault),
     };
     faults.push(fault.help(help));
 }

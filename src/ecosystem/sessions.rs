@@ -1,4 +1,4 @@
-//! Programs whose clients have to come back to the instance that knows them, which one shared socket cannot promise.
+//! Programs with clients that have to return to the instance that knows them, which a shared socket cannot guarantee.
 
 use std::path::Path;
 
@@ -9,11 +9,11 @@ use super::diagnostic::Diagnostic;
 use super::resolve::Probe;
 use super::values::Instances;
 
-/// More than any package.json has.
+/// More bytes than any package.json has.
 const LONGEST: usize = 1 << 20;
 
 /// The remedy, which an import gives as well.
-pub const REMEDY: &str = "where clients connect without a proxy in between, write `balance = \"source\"`, which keeps each at its instance; or write `instances = 1`; or have the clients skip polling, `transports: [\"websocket\"]`; or give each instance a port of its own, `listen = []` and `env.PORT = \"{3000 + i}\"`, behind a load balancer with sticky sessions";
+pub const REMEDY: &str = "if clients connect without a proxy, write `balance = \"source\"`, which keeps each client with one instance; or write `instances = 1`; or make the clients skip polling, `transports: [\"websocket\"]`; or give each instance a port of its own, `listen = []` and `env.PORT = \"{3000 + i}\"`, behind a load balancer with sticky sessions";
 
 /// Whether a package.json names socket.io among its dependencies.
 #[must_use]
@@ -35,7 +35,7 @@ pub fn fault(app: &App) -> Option<String> {
     let shares = !app.is_listen_given || !app.listen.is_empty();
     (!is_one && shares && !app.is_by_source()).then(|| {
         format!(
-            "`{}` uses socket.io, whose clients begin with polling: the requests of a session have to reach the same instance, and here any of `instances = {}` gets them",
+            "`{}` uses socket.io, and its clients begin with polling: all requests of a session have to reach the same instance, but with `instances = {}` any of them may get them",
             app.name, app.instances
         )
     })

@@ -1,4 +1,4 @@
-//! Where an app can be reached over IPv4, by which one instance can be chosen, see [`crate::contract::steer`]. Pure.
+//! The IPv4 addresses of an app, at which one instance can be chosen, see [`crate::contract::steer`]. Pure.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 
@@ -6,8 +6,8 @@ use super::App;
 use super::values::{Listen, Place, SocketKind};
 
 impl App {
-    /// The addresses of TCP at which a connection can choose its instance, each once. IPv6 has none: its loopback is a single
-    /// address, and a source port would be anybody's to choose.
+    /// The addresses of TCP at which a connection can choose its instance, each once. IPv6 has none: its
+    /// loopback is a single address, and anybody could choose a source port.
     #[must_use]
     pub fn steered(&self) -> Vec<SocketAddrV4> {
         let mut found = Vec::new();

@@ -69,7 +69,7 @@ pub(super) fn read_variables(
                     format!("`{key}` contains a control character"),
                 )
                 .help(
-                    "of these systemd passes on only tabs and newlines; put the value into a file",
+                    "systemd passes on only tabs and newlines of these; put the value into a file",
                 ),
             );
         } else if check_variable(f, &key, &span).is_some() {

@@ -1,4 +1,4 @@
-//! What becomes of a file, and what its faults say.
+//! The result of reading a file, and the texts of its faults.
 
 use super::app::App;
 use super::diagnostic::{Diagnostic, Severity};
@@ -132,7 +132,7 @@ fn a_key_that_stands_twice_is_told_as_that() {
     let twice = faults("[[apps]]\nname = \"a\"\nname = \"b\"\n");
     assert_eq!(twice[0].message, "duplicate key");
     let help = twice[0].help.as_deref().unwrap_or_default();
-    assert!(help.ends_with("leave one of the two out"), "{help}");
+    assert!(help.ends_with("remove one of the two"), "{help}");
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn what_pm2_reads_is_told_as_one_fault() {
     ] {
         let told = said(text);
         assert_eq!(told.len(), 1, "{told:?}");
-        let begin = format!("this is {format}, not TOML; `rsgen import` makes");
+        let begin = format!("this is {format}, not TOML; `rsgen import` converts");
         assert!(told[0].starts_with(&begin), "{told:?}");
     }
     let told = said("[[apps]]\nname = web\n");
@@ -293,6 +293,10 @@ fn an_address_is_answered_with_what_is_wrong_with_it() {
             "`localhost:3000` is a name, not an address; write `127.0.0.1:3000` or `[::1]:3000`",
         ),
         ("web", "`web` is not an address; write `3000`, "),
+        (
+            "http://localhost:3000",
+            "`http://localhost:3000` is a URL, not an address; write the port alone",
+        ),
         ("udp:", "`udp:` is not an address; write `3000`, "),
         (
             "10.0.0.1:http",
@@ -308,6 +312,20 @@ fn an_address_is_answered_with_what_is_wrong_with_it() {
     }
     let app = app("[[apps]]\nscript = \"x\"\nlisten = \"tcp:3000\"");
     assert_eq!(app.listen[0].to_string(), "3000");
+}
+
+#[test]
+fn what_is_nearly_toml_is_told_with_what_to_write() {
+    for (line, remedy) in [
+        ("name: \"web\"", "write `=` in place of `:`"),
+        ("name = \"web\",", "leave the comma out"),
+        ("name = \"web", "a text begins and ends with `\"`"),
+        ("name = web", "write it in quotes"),
+    ] {
+        let said = said(&format!("[[apps]]\n{line}\nscript = \"x\"\n"));
+        let is_told = said.iter().any(|fault| fault.contains(remedy));
+        assert!(is_told, "{line}: {said:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The small values of an ecosystem file, each parsed from the text that people write.
 //!
-//! The error of every type says what the type accepts. Pure: no file is looked at.
+//! The error of every type names the accepted values. Pure: no file is read.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ pub const LONGEST: Duration = Duration::from_hours(720);
 words! {
     /// How connections are spread over the instances.
     Balance {
-        /// As is best for most: at present as `Shared`.
+        /// The best for most apps: at present the same as `Shared`.
         Auto = "auto",
         /// Each instance has a listener, and a selector in the kernel gives each its share.
         Even = "even",

@@ -1,5 +1,5 @@
-//! Variables that have a meaning to others than the program: to systemd, to the loader of every process of a unit, to
-//! clients of the bus.
+//! Variables that have a meaning not only to the program, but to systemd, to the loader of every process of a
+//! unit, or to clients of the bus.
 
 use std::ops::Range;
 
@@ -63,7 +63,7 @@ fn reader(name: &str) -> Option<Reader> {
 pub(super) fn warning(name: &str, span: &Range<usize>) -> Option<Diagnostic> {
     let (message, help) = match reader(name)? {
         Reader::Protocol => (
-            format!("`{name}` takes the place of a variable that systemd sets"),
+            format!("`{name}` overrides a variable that systemd sets"),
             "give it another name: the commands of the unit rely on systemd's value",
         ),
         Reader::Sockets => (

@@ -1,4 +1,4 @@
-//! The keys that say which files are watched.
+//! The keys that define which files are watched.
 
 use std::ops::Range;
 use std::time::Duration;

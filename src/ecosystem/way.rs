@@ -1,4 +1,4 @@
-//! The way to a file, folder by folder: who may change what is at its end, and who can reach it.
+//! The way to a file, folder by folder: who may change the file at its end, and who can reach it.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -93,7 +93,7 @@ fn parts(path: &Path) -> VecDeque<OsString> {
     named.collect()
 }
 
-/// A place that others than root may write to.
+/// A place that users other than root may write to.
 pub(super) struct Spot {
     pub(super) path: PathBuf,
     pub(super) by: Writer,
@@ -159,8 +159,8 @@ impl FileStatus {
     }
 }
 
-/// Returns the first place on the way to a path that others than root may write to. If the path does not exist yet, the
-/// folder above decides.
+/// Returns the first place on the way to a path that users other than root may write to. If the path does not
+/// exist yet, the folder above decides.
 pub(super) fn weak_spot(path: &Path, look: Look<'_>) -> Option<Spot> {
     Way::to(path, look).find_map(|(path, status)| {
         let by = status.writer()?;
@@ -168,8 +168,8 @@ pub(super) fn weak_spot(path: &Path, look: Look<'_>) -> Option<Spot> {
     })
 }
 
-/// Returns the first place on the way to a folder where others than root decide which folder the way leads to. Who may
-/// write to the folder itself does not matter.
+/// Returns the first place on the way to a folder where users other than root decide which folder the way
+/// leads to. Write access to the folder itself does not matter.
 pub(super) fn weak_way(folder: &Path, look: Look<'_>) -> Option<Spot> {
     let mut way = Way::to(folder, look);
     let mut places: Vec<_> = way.by_ref().collect();
@@ -189,7 +189,7 @@ pub(super) fn end(path: &Path, look: Look<'_>) -> Option<(PathBuf, FileStatus)> 
     last.filter(|_| !way.is_cut)
 }
 
-/// Returns the first place where somebody other than root and this user decides what is at the end of a path.
+/// Returns the first place where a user other than root and this one decides which file is at the end of a path.
 pub(super) fn spot_of_others(
     path: &Path,
     user: u32,
@@ -199,8 +199,8 @@ pub(super) fn spot_of_others(
     of_others(path, true, user, is_own, look)
 }
 
-/// The first place on the way to a folder from which somebody else than root and this user decides which folder that is, see
-/// [`weak_way`].
+/// The first place on the way to a folder from which a user other than root and this one decides which folder
+/// that is, see [`weak_way`].
 pub(super) fn way_of_others(
     folder: &Path,
     user: u32,
@@ -259,7 +259,7 @@ pub(super) fn is_executable(path: &Path, ids: &Ids, look: Look<'_>) -> Option<bo
 /// The first folder on the way to a path that a program of these accounts may not enter.
 pub(super) fn barrier(path: &Path, ids: &Ids, look: Look<'_>) -> Option<PathBuf> {
     let mut places: Vec<(PathBuf, FileStatus)> = Way::to(path, look).collect();
-    // The file itself is no folder.
+    // The file itself is not a folder.
     places.pop();
     let closed = places.into_iter().find(|(_, place)| !place.gives(1, ids));
     closed.map(|(folder, _)| folder)
@@ -268,12 +268,12 @@ pub(super) fn barrier(path: &Path, ids: &Ids, look: Look<'_>) -> Option<PathBuf>
 /// A folder on the way to a path that keeps a program of these accounts from it.
 pub(super) struct Closed {
     pub(super) folder: PathBuf,
-    /// What may let the program in all the same, and is not known.
+    /// An unknown fact that may still let the program in.
     pub(super) beyond: Beyond,
 }
 
-/// Returns the first folder on the way to a path, or the folder at its end where `is_folder`, that a program of these accounts may not enter
-/// by its mode and its list. Nothing is known of what a server decides.
+/// Returns the first folder on the way to a path, or the folder at its end if `is_folder`, that a program of
+/// these accounts may not enter by its mode and its list. The decisions of a server are not known.
 pub(super) fn closed(path: &Path, is_folder: bool, ids: &Ids, probe: &dyn Probe) -> Option<Closed> {
     let look = |path: &Path| probe.status(path);
     let mut way = Way::to(path, &look);
@@ -296,7 +296,7 @@ fn is_closed(folder: PathBuf, place: &FileStatus, ids: &Ids, probe: &dyn Probe) 
     if by_list.unwrap_or_else(|| place.gives(1, ids)) {
         return None;
     }
-    // What the list says is known.
+    // A decision by the list leaves nothing unknown.
     let beyond = match by_list {
         Some(_) => Beyond::Nothing,
         None => place.beyond,

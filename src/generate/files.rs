@@ -219,17 +219,17 @@ fn put(path: &Path, content: Option<&Content>) -> io::Result<()> {
     }
 }
 
-/// Writes a file in such a way that a reader, and a host that loses power, sees either the old or the new text. A file that was closed to
-/// others stays closed to them, and open to its group.
+/// Writes a file in such a way that a reader, and a host that loses power, sees either the old or the new
+/// text. A file that others could not read stays unreadable for them, and readable for its group.
 ///
 /// # Errors
 /// The errors of the file system.
 pub fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let temporary = beside(path)?;
     let old = fs::symlink_metadata(path).ok().filter(Metadata::is_file);
-    // A command that was killed may have left one, which somebody may have open.
+    // A killed command may have left such a file, which another process may have open.
     let _ = fs::remove_file(&temporary);
-    // With this mode from the beginning: whoever opens a file before it is closed can read it afterwards.
+    // With this mode from the beginning: a process that opens a file before its mode is restricted can read it afterwards.
     let mode = old.as_ref().map_or(0o666, |old| old.mode() & 0o666 | 0o600);
     let mut file = OpenOptions::new()
         .write(true)
@@ -247,8 +247,8 @@ pub fn write_new(path: &Path, text: &str) -> io::Result<()> {
     renamed
 }
 
-/// Gives a new file to the group of the one that it replaces. Where that is not allowed, another group may do no more than others.
-/// The owner is the one who writes: whoever owned a file could otherwise go on changing what root has written.
+/// Gives a new file to the group of the one that it replaces. If that is not allowed, another group may do no more than
+/// others. The owner is the writer: otherwise the previous owner could keep changing a file that root has written.
 fn keep_group(old: &Metadata, file: &File) -> io::Result<()> {
     let new = file.metadata()?;
     if new.gid() == old.gid() || fchown(file, None, Some(old.gid())).is_ok() {

@@ -42,14 +42,14 @@ enum Fault {
 #[must_use]
 pub fn run(layout: &Layout, out: &Path, host: Host) -> Vec<String> {
     let mut problems = Vec::new();
-    // This comes first, because nothing in that folder may be taken for an app before its owners and modes are right.
+    // This comes first, because nothing in that folder may be treated as an app before its owners and modes are right.
     if let Err(e) = Folder::mend_all(&layout.run) {
         problems.push(format!("{}: {e}", layout.run.display()));
     }
     let pinned = pinned_apps(layout);
     for (app, instances) in pinned.iter().filter(|(app, _)| !is_pinned_job(layout, app)) {
         if let Err(e) = size(layout, out, app, instances.resolve(host.cpus)) {
-            problems.push(format!("{app}: cannot be sized: {e}"));
+            problems.push(format!("{app}: the number of instances cannot be set: {e}"));
         }
     }
     let (sources, faults) = sources::all(layout);
@@ -80,8 +80,8 @@ pub fn pinned_apps(layout: &Layout) -> BTreeMap<String, Instances> {
     let mut apps = BTreeMap::new();
     for dir in std::iter::once(&layout.units).chain(&layout.vendor_units) {
         let paths = files::list(dir, "service");
-        // Packages bring hundreds of units, and only few of them have a template of the same name. In the other folder a command that was
-        // killed may have left the cluster unit alone.
+        // Packages install hundreds of units, and only few of them have a template of the same name. In the
+        // other folder, a killed command may have left only the cluster unit.
         let has_template = |path: &PathBuf| {
             let unit = path.file_name().and_then(|name| name.to_str());
             let Some((app, Member::Cluster)) = unit.and_then(name::parse) else {
@@ -192,7 +192,7 @@ fn generate(
                 return Err(Fault::Invalid(fault));
             };
             problems.push(format!(
-                "{}; its units are those of the text that was last good",
+                "{}; its units are generated from the last valid text",
                 sources::one_line(&fault)
             ));
             loaded
@@ -209,8 +209,8 @@ fn generate(
     };
     write(out, &enabled)?;
     if good.read().ok().as_ref() != Some(&text) {
-        // Without this copy, the next fault would cost this app its units. That is worth a message but is not a
-        // failure.
+        // Without this copy, the app would lose its units at the next fault. That is worth a message but is
+        // not a failure.
         if let Err(e) = good.write(&text) {
             problems.push(format!("{}: {e}", good.path().display()));
         }
@@ -239,7 +239,7 @@ fn last_good(layout: &Layout, app: &str) -> Result<(String, App), Fault> {
 pub fn foreign_unit(layout: &Layout, app: &App) -> Option<PathBuf> {
     let units = Units::of(&app.name);
     let mut names = units.files();
-    // An app without a schedule leaves a timer of that name alone.
+    // An app without a schedule does not touch a timer of that name.
     names.retain(|name| app.timer().is_some() || *name != units.timer());
     std::iter::once(&layout.units)
         .chain(&layout.vendor_units)

@@ -20,7 +20,7 @@ const DIRECTORY: OFlag = OFlag::O_PATH
     .union(OFlag::O_DIRECTORY)
     .union(OFlag::O_CLOEXEC);
 
-/// Writes a set of units below a folder, which is made if there is none.
+/// Writes a set of units below a folder, which is created if necessary.
 ///
 /// # Errors
 /// The first path that cannot be written.
@@ -46,7 +46,7 @@ pub fn place(dir: &Path, set: &UnitSet) -> Result<(), Unwritten> {
     Ok(())
 }
 
-/// Makes something under a temporary name and moves it to the path below the folder, in the place of whatever is there.
+/// Creates something under a temporary name and moves it to the path below the folder, where it replaces any previous file.
 fn put(
     dir: &OwnedFd,
     path: &Path,
@@ -77,7 +77,7 @@ fn fill(folder: &OwnedFd, name: &str, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())
 }
 
-/// Opens a folder below another, and makes the folder if there is none.
+/// Opens a folder below another, and creates the folder if there is none.
 fn below(dir: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
     match mkdirat(dir, name, FOLDER) {
         Err(Errno::EEXIST) => {}

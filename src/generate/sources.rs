@@ -1,8 +1,8 @@
-//! Finds the ecosystem files of installed apps, decides which of them count, and applies drop-ins.
+//! Finds the ecosystem files of installed apps, decides which of them take precedence, and applies drop-ins.
 //!
-//! Precedence and masking are systemd's own, see "Unit File Load Path" in systemd.unit(5): /etc before /run before
-//! /usr/lib, and a link to /dev/null means that there is no such app. In `/run/rsgen` only root's files count, because
-//! an older version may have let others write there.
+//! Precedence and masking are systemd's own, see "Unit File Load Path" in systemd.unit(5): /etc before /run
+//! before /usr/lib, and a link to /dev/null means that there is no such app. In `/run/rsgen` only files owned
+//! by root count, because an older version may have let others write there.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::ecosystem::{self, App, Diagnostic, Report};
 use crate::layout::Layout;
 use crate::unit::name;
 
-/// The file that is valid for an app.
+/// The file that takes effect for an app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     /// The name of the app, which is also the name of the file.
@@ -134,7 +134,7 @@ pub fn with_drop_ins(
     overlaid(layout, source, text, None)
 }
 
-/// Does the same as [`with_drop_ins`], where one of the drop-ins in /etc is going to have this text.
+/// Does the same as [`with_drop_ins`], with this text for one of the drop-ins in /etc.
 ///
 /// # Errors
 /// The report, which has at least one error.
@@ -210,8 +210,8 @@ fn check(layout: &Layout, source: &Source, text: String) -> Result<(String, App,
     }
 }
 
-/// Returns the drop-ins of an app, sorted by file name. Where two have the same name, the one in the folder of higher
-/// precedence counts.
+/// Returns the drop-ins of an app, sorted by file name. If two have the same name, the one in the folder of
+/// higher precedence counts.
 fn drop_ins(layout: &Layout, app: &str) -> Vec<PathBuf> {
     let mut found: BTreeMap<std::ffi::OsString, PathBuf> = BTreeMap::new();
     for path in layout

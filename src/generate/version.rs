@@ -1,4 +1,4 @@
-//! Finds the version of the host's systemd without the bus, since systemd answers nobody while generators run.
+//! Finds the version of the host's systemd without the bus, since systemd does not answer while generators run.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! `health_command`, the app's own check of an instance. It runs with the rights of this process, which are those of the program.
+//! `health_command`, the app's own check of an instance. The command runs with the rights of this process, which are those of the program.
 
 use std::ffi::OsString;
 use std::io::{self, PipeReader, Read};
@@ -13,6 +13,7 @@ use nix::unistd::Pid;
 
 use super::{LOOK, MOST, first_lines, orphans};
 use crate::contract::{Health, steer, time};
+use crate::sys::process;
 use crate::worker;
 
 /// The variable of `sd_notify(3)`, which the command must not inherit: it would speak for the unit.
@@ -21,17 +22,17 @@ const KEPT_BACK: &str = "NOTIFY_SOCKET";
 /// The bound on the wait for the end of the output of a command that has failed.
 const BEHIND: Duration = Duration::from_millis(500);
 
-/// Runs the command once, and ends whatever it has left behind, in a session or a process group of its own as well. Only for
-/// a process without other children.
+/// Runs the command once, and ends the processes that it leaves behind, even in a session or a process group
+/// of their own. Only for a process without other children.
 pub(super) fn run_alone(health: &Health, left: Duration) -> Result<(), String> {
-    // Where a filter of the unit forbids this, only what stays in the group of the command is ended.
+    // If a filter of the unit forbids this, only processes in the group of the command are ended.
     let _ = orphans::adopt();
     let judged = run(health, left);
     orphans::end();
     judged
 }
 
-/// Runs the command once, for as long as is left.
+/// Runs the command once, within the remaining time.
 pub(super) fn run(health: &Health, left: Duration) -> Result<(), String> {
     let words = words(health);
     let name = words.first().cloned().unwrap_or_default();
@@ -45,7 +46,7 @@ pub(super) fn run(health: &Health, left: Duration) -> Result<(), String> {
         let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
     }
     let said = || {
-        // The thread that reads may be behind; a process that the command has left behind may keep it for ever.
+        // The reading thread may be late; a process that the command has left behind may block it for ever.
         let end = Instant::now() + BEHIND;
         while !reader.is_finished() && Instant::now() < end {
             thread::sleep(LOOK);
@@ -87,7 +88,8 @@ fn start(
 ) -> io::Result<(Child, Output, JoinHandle<()>)> {
     let (reader, writer) = io::pipe()?;
     let program = words.first().map(String::as_str).unwrap_or_default();
-    let child = Command::new(program)
+    let mut command = Command::new(program);
+    let child = process::unblock_signals(&mut command)
         .args(words.iter().skip(1))
         .env_clear()
         .envs(passed_on(variables))

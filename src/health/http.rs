@@ -1,4 +1,4 @@
-//! One question to an instance over HTTP/1.1, bounded in time and in size.
+//! A request to an instance over HTTP/1.1, bounded in time and in size.
 //!
 //! The answer is data: nothing in it leads to another connection, and nothing is kept beyond the limits.
 
@@ -32,11 +32,11 @@ pub enum Fault {
     #[error("the answer is not HTTP: `{}`", super::plain(.0))]
     NotHttp(String),
     /// The head of the answer does not end.
-    #[error("the head of the answer is longer than {} KiB", LONGEST_HEAD >> 10)]
+    #[error("the response headers are longer than {} KiB", LONGEST_HEAD >> 10)]
     TooLong,
 }
 
-/// A question.
+/// A request.
 #[derive(Debug, Clone)]
 pub struct Question<'a> {
     /// The address that the instance listens on.
@@ -62,7 +62,7 @@ pub struct Head {
     pub headers: Vec<(String, String)>,
 }
 
-/// An answer of which the head was read.
+/// An answer after its head was read.
 pub struct Answer {
     /// The head.
     pub head: Head,
@@ -70,7 +70,7 @@ pub struct Answer {
 }
 
 impl Question<'_> {
-    /// Asks, and reads the head of the answer.
+    /// Sends the request, and reads the head of the answer.
     ///
     /// # Errors
     /// See [`Fault`].

@@ -1,12 +1,13 @@
-//! Checks whether an instance serves before it gets connections. This needs a listener for each instance, see docs/health.md.
+//! Checks whether an instance serves before it gets connections. A check needs a listener for each instance, see docs/health.md.
 //!
-//! `rsgen-worker health …` are commands of the instance's unit, after READY. Those that make a connection run as root outside
-//! the app's sandbox, which may forbid connections. First they give up every capability but the one for ports below 1024, from which
-//! an instance that is off is reached. The `health_command` of an app runs like the app's program.
+//! `rsgen-worker health …` are commands of the instance's unit, after READY. Those that make a connection run as root
+//! outside the app's sandbox, which may forbid connections. First they give up every capability but the one for ports below
+//! 1024: from such a port they reach an instance that is off. The `health_command` of an app runs like the app's program.
 
 mod command;
 pub mod http;
 mod orphans;
+mod stop;
 
 use std::ffi::OsString;
 use std::io;
@@ -22,7 +23,6 @@ use crate::balance::queue::{self, Spot};
 use crate::begin;
 use crate::contract::{Ask, Health, UNHEALTHY, steer, time};
 use crate::log::say;
-use crate::peer::stopping;
 use crate::state::{Entry, Name};
 use crate::sys::{connect, entry, process};
 use crate::visible::{Visible, cut};
@@ -36,17 +36,17 @@ const LOOK: Duration = Duration::from_millis(10);
 const CONNECT: Duration = Duration::from_secs(1);
 /// The number of successive looks at which a connection has to be in no queue: at a single look it may not have arrived yet.
 const LOOKS: u32 = 3;
-/// Margin added to the time that systemd is asked for, so that the time limit of the command expires first.
+/// Margin added to the time requested from systemd, so that the time limit of the command expires first.
 const MARGIN: Duration = Duration::from_secs(5);
 /// The largest number of bytes of a bad answer that are read.
 const MOST: usize = 2048;
-/// The largest number of characters of it in a message.
+/// The largest number of characters of an answer in a message.
 const TOLD: usize = 300;
-/// The largest number of its lines in a message.
+/// The largest number of lines of an answer in a message.
 const LINES: usize = 3;
 
-/// The reason where the program has ended.
-const ENDED: &str = "the program ended before it was asked whether it serves";
+/// The reason if the program has ended.
+const ENDED: &str = "the program ended before it was checked";
 
 /// Carries out one command; returns the exit status. Any other than 0 fails the start of the instance.
 #[must_use]
@@ -70,14 +70,20 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
             Ok(())
         }
     };
-    // The first command of a start is ended by a stop, and those after it have to see the stop themselves, before they ask systemd for time.
-    if health.ask != Ask::Accepts && is_stopping(&health) {
-        return 0;
+    // Before there is another thread, which would be ended by a signal.
+    let signals = stop::hold_signals();
+    // The stop signal reaches the first command of a start; those after it have to detect the stop themselves, before they request time
+    // from systemd.
+    if health.ask != Ask::Accepts
+        && let Some(status) = stop::status(&health)
+    {
+        return status;
     }
+    stop::end_with(signals, &health);
     if has_ended_or_ends_this(&health) {
-        return gone(&health.app, health.instance);
+        return gone(&health);
     }
-    let asked = begun.map_err(|e| format!("it cannot be asked: {e}"));
+    let asked = begun.map_err(|e| format!("it cannot be checked: {e}"));
     let asked = asked.and_then(|()| {
         extend(health.timeout);
         match health.ask {
@@ -90,32 +96,25 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
             Ask::Command => by_turns(&health, |left| command::run_alone(&health, left)),
         }
     });
-    match asked {
-        Ok(()) => 0,
-        Err(_) if is_stopping(&health) => 0,
-        Err(why) => {
-            fail(&health, &file, &why);
-            1
-        }
-    }
-}
-
-/// Whether the instance is being stopped. Then nobody needs to know whether it serves, and a failure of this command would be one of the stop.
-fn is_stopping(health: &Health) -> bool {
-    stopping::has_begun(&health.app, health.instance)
-}
-
-/// Returns the exit status where the program has ended.
-fn gone(app: &str, instance: u32) -> u8 {
-    if stopping::has_begun(app, instance) {
+    let Err(why) = asked else {
         return 0;
-    }
-    say(4, ENDED);
-    1
+    };
+    stop::status(&health).unwrap_or_else(|| {
+        fail(&health, &file, &why);
+        1
+    })
 }
 
-/// Reports the reason in the journal, in the status of the unit and, because the drain may replace that status, in a file of
-/// root's.
+/// Returns the exit status for a program that has ended.
+fn gone(health: &Health) -> u8 {
+    stop::status(health).unwrap_or_else(|| {
+        say(4, ENDED);
+        1
+    })
+}
+
+/// Reports the reason in the journal, in the status of the unit and, because the drain may replace that
+/// status, in a file owned by root.
 fn fail(health: &Health, file: &Entry, why: &str) {
     let Health { app, instance, .. } = health;
     say(3, &format!("{app}@{instance} is unhealthy: {why}"));
@@ -127,34 +126,34 @@ fn fail(health: &Health, file: &Entry, why: &str) {
     }
 }
 
-/// Asks systemd for the time that the check may take.
+/// Requests from systemd the time that the check may take.
 fn extend(time: Duration) {
     let _ = sd_notify::notify(&[NotifyState::ExtendTimeoutUsec(extension(time))]);
 }
 
-/// The time to ask systemd for, in microseconds.
+/// The time to request from systemd, in microseconds.
 fn extension(time: Duration) -> u32 {
     u32::try_from((time + MARGIN).as_micros()).unwrap_or(u32::MAX)
 }
 
-/// Whether the program has ended. If not, this process ends when the program does: systemd waits for this command before it
-/// sees to that. Where the app's variables hide the program's number, the time-out ends the wait.
+/// Whether the program has ended. If not, this process ends when the program does, because systemd waits for this
+/// command before it handles that end. If the app's variables hide the program's PID, the time-out ends the wait.
 fn has_ended_or_ends_this(health: &Health) -> bool {
     let program = match program(health.ask, entry::value("MAINPID")) {
         Program::Ended => return true,
         Program::Unknown => return false,
         Program::Runs(program) => program,
     };
-    let (app, instance) = (health.app.clone(), health.instance);
+    let health = health.clone();
     thread::spawn(move || {
         let mut watched = [PollFd::new(program.as_fd(), PollFlags::POLLIN)];
         while poll(&mut watched, PollTimeout::NONE).is_err() {}
-        process::end(gone(&app, instance).into());
+        process::end(gone(&health).into());
     });
     false
 }
 
-/// The instance's program, as far as this command can tell.
+/// The instance's program, as far as this command can identify it.
 #[derive(Debug)]
 enum Program {
     Ended,
@@ -164,20 +163,20 @@ enum Program {
 
 /// Looks the program up by the variable `MAINPID`.
 fn program(ask: Ask, number: Option<OsString>) -> Program {
-    // systemd does not name a program whose end it has seen.
+    // systemd does not name a program after it has seen its end.
     let Some(number) = number else {
         return Program::Ended;
     };
     let number = number.to_str().and_then(|number| number.parse().ok());
     match number.map(process::pidfd) {
         Some(Ok(program)) => Program::Runs(program),
-        // Within the app's sandbox the number may be that of another namespace, see `PrivatePIDs=` in systemd.exec(5).
+        // Within the app's sandbox, the number may belong to another namespace, see `PrivatePIDs=` in systemd.exec(5).
         Some(Err(e)) if is_no_process(&e) && ask != Ask::Command => Program::Ended,
         Some(Err(_)) | None => Program::Unknown,
     }
 }
 
-/// Whether there is no process of a number: systemd has already collected one that ended as soon as it listened.
+/// Whether there is no process with a number: systemd has already reaped one that ended as soon as it listened.
 fn is_no_process(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ESRCH)
 }
@@ -228,7 +227,7 @@ fn is_accepted(from: Ipv4Addr, to: SocketAddrV4, end: Instant) -> io::Result<boo
     }
 }
 
-/// Asks repeatedly until there were enough good answers in a row, or the time is over.
+/// Repeats the check until there were enough good answers in a row, or the time is over.
 fn by_turns(health: &Health, ask: impl Fn(Duration) -> Result<(), String>) -> Result<(), String> {
     let end = Instant::now() + health.timeout;
     let interval = health.interval.unwrap_or_default();
@@ -239,7 +238,7 @@ fn by_turns(health: &Health, ask: impl Fn(Duration) -> Result<(), String>) -> Re
         let left = end.saturating_duration_since(Instant::now());
         match ask(left.max(LOOK)) {
             Ok(()) => good += 1,
-            // The end of the time has cut it short, which says less than the one before it.
+            // The end of the time has cut this answer short, so the previous one says more.
             Err(_) if last.is_some() && left < health.timeout / 2 && Instant::now() >= end => {
                 good = 0;
             }
@@ -286,8 +285,8 @@ fn path(health: &Health, left: Duration) -> Result<(), String> {
     Err(format!("GET {path} answered {line}{}", first_lines(&body)))
 }
 
-/// A foreign text without characters that control a terminal. They are replaced, not escaped, because the text is shown in
-/// several places, each of which would escape the escapes of the one before.
+/// A foreign text without characters that control a terminal. They are replaced, not escaped, because the
+/// text is shown in several places, and each would escape the previous escapes again.
 fn plain(text: &str) -> String {
     let is_plain = |c: char| {
         Visible::line(c.encode_utf8(&mut [0; 4]))

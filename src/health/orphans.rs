@@ -1,4 +1,4 @@
-//! Ends what a command has left behind, also in a session or a process group of its own.
+//! Ends the processes that a command has left behind, even in a session or a process group of their own.
 
 use std::fs;
 use std::io;
@@ -18,7 +18,7 @@ const LONGEST: Duration = Duration::from_secs(1);
 /// The pause between two looks.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// Makes this process the parent of each process below it whose own parent ends.
+/// Makes this process the parent of every descendant whose own parent ends.
 ///
 /// # Errors
 /// The errors of prctl(2).
@@ -26,7 +26,7 @@ pub(super) fn adopt() -> io::Result<()> {
     process::adopt_orphans()
 }
 
-/// Kills the children of this process, and theirs, which become this process's own. Only for a process that needs none of them.
+/// Kills the children of this process, and their children, which become this process's own. Only for a process that needs none of them.
 pub(super) fn end() {
     let end = Instant::now() + LONGEST;
     loop {
@@ -39,7 +39,7 @@ pub(super) fn end() {
                 thread::sleep(LOOK);
             }
             Ok(WaitStatus::StillAlive) => return,
-            // One has ended, and may have left its own.
+            // A child has ended, and may have left its own children.
             Ok(_) | Err(Errno::EINTR) => {}
             Err(_) => return,
         }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
 
-/// A question to this address; the state folder does not exist.
+/// A check of this address; the state folder does not exist.
 fn health(ask: Ask, to: SocketAddr) -> Health {
     let SocketAddr::V4(to) = to else {
         unreachable!()
@@ -56,7 +56,7 @@ fn an_instance_accepts_when_its_program_takes_the_connection_and_not_when_it_lis
     assert_eq!(
         accepts(&self::health(Ask::Accepts, closed)),
         Ok(()),
-        "refused: it cannot be asked"
+        "refused: it cannot be checked"
     );
 }
 
@@ -107,7 +107,7 @@ fn the_answer_decides_and_a_bad_one_is_told_without_what_a_terminal_obeys() {
         timeout: Duration::from_secs(20),
         ..health
     };
-    // Two more that are bad, and then the two that are needed.
+    // Two more bad answers, and then the two required good ones.
     assert_eq!(by_turns(&patient, |left| path(&patient, left)), Ok(()));
     drop(answers);
 }
@@ -159,7 +159,7 @@ fn what_the_end_of_the_time_has_cut_short_does_not_take_the_place_of_an_answer()
     };
     let why = by_turns(&health, answers).unwrap_err();
     assert!(why.starts_with("bad"), "{why}");
-    // One that never answers is told as it is.
+    // An instance that never answers is reported as such.
     let none = |left| {
         std::thread::sleep(left);
         Err("no answer".to_owned())
@@ -208,7 +208,7 @@ fn a_program_that_was_collected_is_no_process_and_one_that_has_only_ended_is() {
     let seen = |ask, number: &str| program(ask, Some(number.into()));
     for ask in [Ask::Accepts, Ask::Path, Ask::Command] {
         assert!(matches!(seen(ask, &pid.to_string()), Program::Runs(_)));
-        // No PID: an app's own variable hides the one of systemd.
+        // No PID: an app's own variable hides that of systemd.
         assert!(matches!(seen(ask, "0"), Program::Unknown));
         assert!(matches!(seen(ask, "web"), Program::Unknown));
         assert!(matches!(program(ask, None), Program::Ended));

@@ -40,8 +40,8 @@ const WORKERS: &[&[&str]] = &[
 /// Programs of a queue whose main process waits for the tasks of the processes that it has started, by words of their command lines.
 const POOLS: &[&[&str]] = &[&["celery", "worker"], &["rq", "worker"]];
 
-/// Finds the address that a command line or, failing that, an environment states. `None` also where the host is a name:
-/// which of the addresses of `localhost` a program binds, differs between programs and even between machines.
+/// Finds the address that a command line or, failing that, an environment states. `None` also if the host is a
+/// name: the address of `localhost` that a program binds differs between programs and even between machines.
 pub(super) fn of(words: &[String], env: &[(String, String)]) -> Option<Found> {
     if option(words, HOST).is_some_and(|(_, host)| is_name(host)) {
         return None;

@@ -84,7 +84,7 @@ pub(super) fn script(draft: &mut Draft<'_>, given: Given<'_>) {
     }
 }
 
-/// Sets the interpreter where PM2 chooses one by the file's extension and rsgen does not.
+/// Sets the interpreter if PM2 chooses one by the file's extension and rsgen does not.
 fn usual_interpreter(draft: &mut Draft<'_>, script: &str) {
     let extension = script.rsplit_once('.').map(|(_, extension)| extension);
     let interpreter = match extension {
@@ -105,7 +105,7 @@ fn usual_interpreter(draft: &mut Draft<'_>, script: &str) {
 }
 
 pub(super) fn args(draft: &mut Draft<'_>, given: Given<'_>) {
-    // A shell command line as `script` may have brought arguments already.
+    // A shell command line as `script` may already have contained arguments.
     let before = draft
         .entry("args")
         .and_then(|entry| entry.value.as_array().cloned());
@@ -183,7 +183,7 @@ pub(super) fn wait_ready(draft: &mut Draft<'_>, given: Given<'_>) {
         Some(true) if draft.is_node() => draft.set(
             "ready",
             "message",
-            "`wait_ready` in PM2, which goes on without the message after a while; here the program has to call \
+            "`wait_ready` in PM2, which continues without the message after a while; here the program has to call \
              process.send('ready')",
         ),
         Some(true) => draft.leave(given, "only a Node program can send the message"),
@@ -276,7 +276,7 @@ pub(super) fn max_memory_restart(draft: &mut Draft<'_>, given: Given<'_>) {
     let bytes = amount.as_ref().and_then(|text| text.parse::<Bytes>().ok());
     match (amount, bytes) {
         (Some(_), Some(bytes)) if bytes.is_too_little() => {
-            draft.leave(given, "no program needs as little");
+            draft.leave(given, "too small for any program");
         }
         (Some(_), Some(_)) if draft.entry("schedule").is_some() => {
             draft.leave(given, "a run of a job ends by itself");

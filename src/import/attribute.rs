@@ -20,7 +20,7 @@ pub(super) enum Answer {
     Words(&'static str),
     /// Left out, with this comment.
     Left(&'static str),
-    /// A function writes what the attribute becomes.
+    /// A function writes the result.
     By(fn(&mut Draft<'_>, Given<'_>)),
 }
 
@@ -31,7 +31,7 @@ pub(super) type Attribute = (&'static [&'static str], Answer);
 
 const PM2_ALONE: &str = "it concerns PM2 itself";
 
-/// Every attribute of PM2's. Their order matters: an answer may look at what earlier attributes became.
+/// Every attribute of PM2. Their order matters: an answer may look at the results of earlier attributes.
 pub(super) const ATTRIBUTES: &[Attribute] = &[
     (&["name"], By(by::name)),
     (&["exec_interpreter", "interpreter"], By(by::interpreter)),
@@ -145,7 +145,7 @@ pub(super) fn take(draft: &mut Draft<'_>, given: &Table) {
     }
     for (names, answer) in ATTRIBUTES {
         let named = given.iter().filter(|(name, _)| is_one_of(names, name));
-        // Where several names of one attribute are present, PM2 uses one of them without documenting which.
+        // If several names of one attribute are present, PM2 uses one of them without documenting which.
         for (number, (name, value)) in named.enumerate() {
             let given = Given { name, value };
             if number == 0 {
@@ -208,7 +208,7 @@ fn answered(draft: &mut Draft<'_>, given: Given<'_>, answer: Answer) {
     }
 }
 
-/// Returns the note of a key that has another name in PM2; empty where the name is the same.
+/// Returns the note of a key that has another name in PM2; empty if the name is the same.
 pub(super) fn renamed(given: Given<'_>, key: &str) -> String {
     if given.name == key {
         String::new()

@@ -83,7 +83,7 @@ fn lines(entries: Vec<Entry>) -> Table {
     table
 }
 
-/// Returns a value in which characters that a terminal would obey are written as escapes of TOML.
+/// Returns a value in which characters that control a terminal are written as escapes of TOML.
 fn visible_value(value: Value) -> Value {
     match value {
         Value::String(text) => visible_text(text.value()),

@@ -1,4 +1,4 @@
-//! One app, on its way from PM2's attributes to the keys of an ecosystem file.
+//! An app, on its way from PM2's attributes to the keys of an ecosystem file.
 
 use std::path::PathBuf;
 
@@ -74,7 +74,7 @@ impl<'a> Draft<'a> {
         self.entry(key)?.value.as_str()
     }
 
-    /// Writes a key. The note says where the key has another name or another meaning than in PM2.
+    /// Writes a key. The note says whether the key has another name or another meaning than in PM2.
     pub(super) fn set(&mut self, key: &str, value: impl Into<Toml>, note: impl Into<String>) {
         self.entries.retain(|entry| entry.key != key);
         self.entries.push(Entry {

@@ -58,7 +58,7 @@ fn file(draft: &mut Draft<'_>, given: Given<'_>, directives: &[&str]) {
     }
 }
 
-/// Makes a path absolute, since systemd accepts no relative one.
+/// Makes a path absolute, since systemd does not accept relative ones.
 fn absolute(draft: &Draft<'_>, path: &str) -> String {
     let cwd = draft.text_of("cwd").unwrap_or_default();
     let path = draft.origin.folder.join(cwd).join(path);
@@ -98,7 +98,7 @@ pub(super) fn merge_logs(draft: &mut Draft<'_>, given: Given<'_>) {
             "`rsgen logs APP` shows the lines of all instances; they share a log file too"
         }
         _ => {
-            "the journal tells the lines of each instance apart; the name of a log file contains the number of the instance"
+            "the journal distinguishes the lines of each instance; the name of a log file contains the number of the instance"
         }
     };
     draft.leave(given, why);

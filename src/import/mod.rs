@@ -1,7 +1,7 @@
-//! Turns PM2 files and similar files into ecosystem files, with comments that say what became of each attribute.
+//! Turns PM2 files and similar files into ecosystem files, with comments on the fate of each attribute.
 //!
-//! Everything in such a file is untrusted text. The room is pure: `command` has the user's own Node evaluate JavaScript
-//! and passes the resulting JSON to this room.
+//! Everything in such a file is untrusted text. The room is pure: `command` lets the user's own Node evaluate
+//! JavaScript and passes the resulting JSON to this room.
 
 mod address;
 mod answer;
@@ -44,7 +44,7 @@ pub struct Source<'a> {
     pub folder: &'a Path,
     /// Whether the ecosystem file will be in another folder, so that relative paths have to be rewritten.
     pub is_moved: bool,
-    /// The folder in which rsgen is called, if that is another.
+    /// The folder in which rsgen is called, if it is a different one.
     pub called_in: Option<&'a Path>,
     /// Whether there is a file at a path.
     pub is_file: fn(&Path) -> bool,
@@ -124,8 +124,8 @@ fn draft<'a>(origin: &'a Origin, source: &Source<'_>, app: &'a Table) -> Draft<'
     draft
 }
 
-/// Has the main process of a pool alone get the stop signal, unless the file says something about that. A pool that a shell starts is left
-/// alone: some shells would not pass the signal on.
+/// Sends the stop signal only to the main process of a pool, unless the file has a setting for that. A pool
+/// that a shell starts is left as it is: some shells would not pass the signal on.
 fn keep_pool(draft: &mut Draft<'_>) {
     if draft.other("treekill").is_none() && address::has_pool(&draft.words()) {
         draft.direct(
@@ -171,7 +171,7 @@ fn keep_to_jobs(draft: &mut Draft<'_>) {
     }
 }
 
-/// Sets the address, which no attribute of PM2's contains.
+/// Sets the address, which no attribute of PM2 contains.
 fn listen(draft: &mut Draft<'_>, kind: Kind) {
     // A job has no port.
     if draft.entry("listen").is_some() || draft.entry("schedule").is_some() {

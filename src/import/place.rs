@@ -1,15 +1,15 @@
-//! The folder that relative paths of an app begin in.
+//! The folder that relative paths of an app refer to.
 //!
-//! PM2 takes a relative `script`, and a relative `cwd`, from the folder in which `pm2 start` is called, whatever folder the file is
-//! in. An ecosystem file means its own folder.
+//! PM2 resolves a relative `script`, and a relative `cwd`, from the folder in which `pm2 start` is called,
+//! whatever folder the file is in. In an ecosystem file, such paths are relative to the file's own folder.
 
 use std::path::{Path, PathBuf};
 
 use super::draft::Draft;
 use super::{Kind, Source};
 
-/// Sets `cwd` where the script is in the folder in which rsgen is called and not beside the imported file, and says which of two
-/// scripts is meant.
+/// Sets `cwd` if the script is in the folder in which rsgen is called and not beside the imported file, and
+/// notes which of two scripts is meant.
 pub(super) fn find_script(draft: &mut Draft<'_>, source: &Source<'_>) {
     let is_of_pm2 = matches!(source.kind, Kind::Script | Kind::Json | Kind::Yaml);
     let Some(called) = source.called_in.filter(|_| is_of_pm2) else {
@@ -43,7 +43,7 @@ pub(super) fn find_script(draft: &mut Draft<'_>, source: &Source<'_>) {
     }
 }
 
-/// Sets `cwd` where the ecosystem file is in another folder: relative paths are relative to the file's folder.
+/// Sets `cwd` if the ecosystem file is in another folder: relative paths are relative to the file's folder.
 pub(super) fn keep_folder(draft: &mut Draft<'_>) {
     let cwd = draft.text_of("cwd").unwrap_or_default().to_owned();
     if draft.origin.is_moved && !cwd.starts_with('/') {

@@ -24,7 +24,7 @@ fn imported(kind: Kind, text: &str) -> String {
     import(&source).unwrap().text
 }
 
-/// What an app of the file `{ apps: [app] }` becomes, from its first key on.
+/// The import of an app of the file `{ apps: [app] }`, from its first key on.
 fn app(attributes: &serde_json::Value) -> String {
     let text = imported(
         Kind::Json,
@@ -182,7 +182,7 @@ proptest! {
             "name": name, "script": script, "args": [value], "env": { "A": value }, &key: value, "error_file": value,
         });
         let text = imported(Kind::Json, &serde_json::json!([attributes]).to_string());
-        // No character that a terminal would obey.
+        // No character that controls a terminal.
         prop_assert_eq!(&visible::json(&text), &text);
         let document: DocumentMut = text.parse().unwrap();
         prop_assert_eq!(document.len(), 1);

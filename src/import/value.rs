@@ -16,7 +16,7 @@ pub(super) enum Value {
     Table(Table),
 }
 
-/// The members of an object. Where two have the same name, the last one counts, as in JavaScript.
+/// The members of an object. If two have the same name, the last one counts, as in JavaScript.
 pub(super) type Table = Vec<(String, Value)>;
 
 impl Value {

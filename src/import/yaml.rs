@@ -1,7 +1,7 @@
 //! Makes a value from the events of a YAML parser.
 //!
-//! The parser has no limits: an alias costs it nothing, and nine lines of aliases can stand for a billion values
-//! ("billion laughs"). This module therefore counts the values that it makes.
+//! The parser has no limits: an alias is free, and nine lines of aliases can stand for a billion values
+//! ("billion laughs"). This module therefore counts the values that it creates.
 
 use std::collections::HashMap;
 
@@ -127,7 +127,7 @@ impl<'a> Reader<'a> {
             let event = self.next()?;
             let value = self.value(event, depth + 1)?;
             match value {
-                // The table's own members override those that a merge (`<<`) brings.
+                // The table's own members override those of a merge (`<<`).
                 Value::Table(members) if name == "<<" => merged.extend(members),
                 Value::List(tables) if name == "<<" => {
                     // An earlier table of the list overrides a later one.

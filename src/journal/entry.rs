@@ -31,7 +31,7 @@ pub struct Entry {
     pub priority: Option<u8>,
     /// The text, as it was written.
     pub message: String,
-    /// The stream of which it is a line; `None` for a message on a socket of the journal.
+    /// The stream that the line belongs to; `None` for a message on a socket of the journal.
     pub stream: Option<String>,
     /// Whether the next entry of the stream continues the line, which was too long for one.
     pub is_continued: bool,
@@ -64,7 +64,7 @@ impl Entry {
 /// any of the other fields itself.
 fn about(fields: &Map<String, Value>, scope: Scope, units: &[String]) -> Option<(String, Source)> {
     let [own, managers, roots] = of_manager(scope);
-    // What happens to an instance, a command of root's tells within the unit of that instance.
+    // A command of root reports events of an instance from within the unit of that instance.
     let is_told = scope == Scope::System
         && text(fields, "_UID").as_deref() == Some("0")
         && text(fields, "MESSAGE_ID").is_some_and(|id| Happening::of_id(&id).is_some());
@@ -80,8 +80,8 @@ fn about(fields: &Map<String, Value>, scope: Scope, units: &[String]) -> Option<
     })
 }
 
-/// Returns a field as text. journalctl prints bytes that are not UTF-8, and control characters, as a list of numbers. A field
-/// that an entry has twice is printed as a list of values, the last of which counts.
+/// Returns a field as text. journalctl prints bytes that are not UTF-8, and control characters, as a list of
+/// numbers. A repeated field is printed as a list of values, of which the last counts.
 pub(super) fn text(fields: &Map<String, Value>, name: &str) -> Option<String> {
     match fields.get(name)? {
         Value::String(text) => Some(text.clone()),

@@ -1,8 +1,8 @@
-//! What happens to an app, as entries of the journal tell it: the message IDs, and the names of the fields.
+//! The events of an app, as entries of the journal: the message IDs, and the names of the fields.
 //!
 //! Both are an interface: scripts and alerts match them, and packaging/rsgen.catalog explains each ID.
 
-/// What happens to an app.
+/// An event of an app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Happening {
     /// The cluster has been started, and instances serve.
@@ -11,7 +11,7 @@ pub enum Happening {
     StartFailed,
     /// The cluster has been stopped.
     Stopped,
-    /// No instance is left, and nobody has asked for that.
+    /// No instance is left, and nobody has requested that.
     Failed,
     /// A command has started or restarted one instance.
     InstanceStarted,
@@ -27,17 +27,17 @@ pub enum Happening {
     CanaryDropped,
     /// An instance was replaced by itself, because it used too much memory or had run for too long.
     Recycled,
-    /// An instance was to be replaced by itself, and that failed.
+    /// An automatic replacement of an instance has failed.
     RecycleFailed,
-    /// An instance has ended, and nobody has asked for that.
+    /// An instance has ended, and nobody has requested that.
     Crashed,
     /// An instance is not started again.
     Errored,
-    /// A run of a job has ended well.
+    /// A run of a job has succeeded.
     Ran,
     /// A run of a job has failed.
     RunFailed,
-    /// The instances have ended for a while, and connections wait.
+    /// The instances have ended for a pause, and connections wait.
     Paused,
     /// The instances of an app that was paused have been started again.
     Resumed,
@@ -107,13 +107,13 @@ impl Happening {
         }
     }
 
-    /// Returns what has this message ID.
+    /// Returns the event with this message ID.
     #[must_use]
     pub fn of_id(id: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|happening| happening.id() == id)
     }
 
-    /// Returns the word for it. A success and a failure of the same thing have the same word.
+    /// Returns the word for the event. A success and a failure of the same event have the same word.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -136,7 +136,7 @@ impl Happening {
         }
     }
 
-    /// Whether it is a failure by its nature.
+    /// Whether the event is always a failure.
     #[must_use]
     pub const fn is_failure(self) -> bool {
         matches!(
@@ -157,7 +157,7 @@ impl Happening {
         match self {
             Self::Crashed => 4,
             _ if is_failed || self.is_failure() => 3,
-            // Nobody has asked for it; and what the unit says that does it is kept from this priority on.
+            // Nobody has requested it; and the unit's own lines are kept from this priority on.
             Self::Recycled => 5,
             _ => 6,
         }
@@ -196,11 +196,11 @@ pub mod names {
     pub const OUTCOME: &str = "RSGEN_OUTCOME";
     /// How long it took, in milliseconds.
     pub const DURATION: &str = "RSGEN_DURATION_MS";
-    /// What was there before: the number of instances, or the release.
+    /// The value before: the number of instances, or the release.
     pub const FROM: &str = "RSGEN_FROM";
-    /// What is there now.
+    /// The value now.
     pub const TO: &str = "RSGEN_TO";
-    /// The user who asked for it, as told by the command that this user ran.
+    /// The user who asked for it, as reported by the command that this user ran.
     pub const BY: &str = "RSGEN_BY";
     /// The subcommand of rsgen by which that user asked.
     pub const COMMAND: &str = "RSGEN_COMMAND";
@@ -237,7 +237,7 @@ mod tests {
         }
     }
 
-    /// What `journalctl -x` shows.
+    /// The text that `journalctl -x` shows.
     #[test]
     fn each_is_explained_in_the_catalog_with_fields_that_its_entries_have() {
         let catalog = include_str!("../../packaging/rsgen.catalog");

@@ -1,4 +1,4 @@
-//! The history of apps: the entries about what has happened to them, which rsgen wrote itself.
+//! The history of apps: the entries that rsgen itself wrote about their events.
 
 use serde_json::{Map, Value};
 
@@ -7,7 +7,7 @@ use super::{Happening, field};
 use crate::layout::Scope;
 use crate::unit::name::{Member, Units, parse};
 
-/// Which part of the history is read.
+/// The part of the history to read.
 #[derive(Debug, Default)]
 pub struct Past<'a> {
     /// The apps; none for every app, also one that is not installed any more.
@@ -20,14 +20,14 @@ pub struct Past<'a> {
     pub until: Option<&'a str>,
 }
 
-/// Something that has happened to an app.
+/// An event of an app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Happened {
     /// When journald received the entry, in microseconds since 1970.
     pub time: u64,
     /// The app.
     pub app: String,
-    /// What has happened.
+    /// The kind of event.
     pub happening: Happening,
     /// Whether it failed.
     pub is_failed: bool,
@@ -39,11 +39,11 @@ pub struct Happened {
     pub walk: Option<String>,
     /// How long it took, in milliseconds.
     pub took_ms: Option<u64>,
-    /// What was there before.
+    /// The value before.
     pub from: Option<String>,
-    /// What was there afterwards.
+    /// The value afterwards.
     pub to: Option<String>,
-    /// Who asked for it.
+    /// The user who asked for it.
     pub by: Option<String>,
     /// The subcommand of rsgen by which that user asked.
     pub command: Option<String>,
@@ -52,7 +52,7 @@ pub struct Happened {
 impl Past<'_> {
     /// Returns the arguments of journalctl(1). `uid` is the owner of a user's manager.
     ///
-    /// Nobody but root can write as root, and nobody but journald can add `_UID=`.
+    /// Only root can write as root, and only journald can add `_UID=`.
     #[must_use]
     pub fn arguments(&self, scope: Scope, uid: u32) -> Vec<String> {
         let mut arguments = ["--output=json", "--all", "--no-pager", "--quiet"]
@@ -76,7 +76,7 @@ impl Past<'_> {
     }
 }
 
-/// The user whose entries are believed.
+/// The user whose entries are trusted.
 fn author(scope: Scope, uid: u32) -> u32 {
     match scope {
         Scope::System => 0,

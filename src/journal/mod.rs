@@ -1,7 +1,7 @@
 //! The journal of an app's units: the arguments for journalctl(1), and the entries that it prints. Pure.
 //!
-//! Programs write what they like to the journal, and any user may write in the name of any program. So entries are
-//! selected by fields that journald itself adds, see systemd.journal-fields(7), and their text is escaped before it is shown.
+//! Programs can write any text to the journal, and any user may write in the name of any program. So entries are selected by
+//! fields that journald itself adds, see systemd.journal-fields(7), and their text is escaped before it is shown.
 
 mod entry;
 mod happening;
@@ -16,7 +16,7 @@ pub use whole::Whole;
 
 use crate::layout::Scope;
 
-/// journalctl(1) by its absolute path, because the caller may have put another program first in PATH.
+/// The absolute path of journalctl(1), because the caller may have put another program first in PATH.
 pub const JOURNALCTL: &str = "/usr/bin/journalctl";
 
 /// The entries to read.

@@ -1,4 +1,4 @@
-//! Lines at the end of what a terminal shows, which are drawn anew in their place.
+//! Lines at the end of a terminal's output, which are redrawn in place.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -16,7 +16,7 @@ pub struct Block {
 type Size = (usize, usize);
 
 impl Block {
-    /// Makes a block of no lines; `None` where the terminal has no size.
+    /// Creates a block of no lines; `None` if the terminal has no size.
     pub(super) fn new() -> Option<Self> {
         size().map(|_| Self { drawn: 0 })
     }
@@ -27,7 +27,7 @@ impl Block {
         size().map_or(1, |(_, rows)| rows.saturating_sub(1).max(1))
     }
 
-    /// Draws these lines in place of those that are there, as many of them as there is room for.
+    /// Draws these lines over the present ones, as many as there is room for.
     pub fn draw(&mut self, lines: &[Visible]) {
         let size = size().unwrap_or((80, 24));
         let (text, drawn) = drawing(lines, self.drawn, size);
@@ -35,7 +35,7 @@ impl Block {
         self.drawn = drawn;
     }
 
-    /// Leaves the lines as they are. What is drawn next begins below.
+    /// Leaves the lines as they are. The next drawing begins below.
     pub fn leave(&mut self) {
         self.drawn = 0;
     }
@@ -51,7 +51,7 @@ fn size() -> Option<Size> {
     Some((usize::from(columns.0), usize::from(rows.0)))
 }
 
-/// What has to be written, and how many lines the block takes then. A line that is too long would take two.
+/// The bytes to write, and the number of lines that the block takes then. A line that is too long would take two.
 fn drawing(lines: &[Visible], drawn: usize, (columns, rows): Size) -> (String, usize) {
     let room = rows.saturating_sub(1).max(1);
     let mut text = String::new();
@@ -71,7 +71,7 @@ fn drawing(lines: &[Visible], drawn: usize, (columns, rows): Size) -> (String, u
 
 fn show(text: &str) {
     let mut stdout = io::stdout().lock();
-    // A terminal that is gone ends nothing: the walk goes on without its picture.
+    // A terminal that is gone does not end the walk, which continues without the block.
     let _ = stdout.write_all(text.as_bytes());
     let _ = stdout.flush();
 }

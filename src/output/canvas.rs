@@ -1,4 +1,4 @@
-//! The terminal as cells that are drawn on, and what comes from it: keys, signals, a new size.
+//! The terminal as cells to draw on, and its events: keys, signals, a new size.
 
 use std::fmt::Write as _;
 use std::io;
@@ -19,9 +19,9 @@ use ratatui_core::terminal::Terminal;
 use super::hold::{Hold, Keys, show};
 use super::keys::{self, Key};
 
-/// How long the rest of a sequence may take, so that Escape is told from an arrow.
+/// How long the rest of a sequence may take, which distinguishes Escape from an arrow.
 const SEQUENCE: Duration = Duration::from_millis(50);
-/// The size where the terminal tells none.
+/// The size if the terminal reports none.
 const ASSUMED: Size = Size::new(80, 24);
 
 /// A page of cells. The terminal is as it was before once this value is dropped.
@@ -29,16 +29,16 @@ pub struct Canvas {
     hold: Hold,
     terminal: Terminal<Codes>,
     bell: Bell,
-    /// The bytes of a sequence whose rest has not come.
+    /// The bytes of an incomplete sequence.
     bytes: Vec<u8>,
 }
 
-/// What has happened at the terminal.
+/// An event at the terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {
     /// A key was pressed.
     Key(Key),
-    /// Somebody asks by a signal for the terminal to be given back for a while.
+    /// A signal asks for the terminal to be given back for a while.
     Suspend,
     /// A signal asks for the end, or the terminal is gone.
     End,
@@ -51,7 +51,7 @@ pub struct Bell(Arc<EventFd>);
 impl Bell {
     /// Rings.
     pub fn ring(&self) {
-        // It fails only where it has been rung often enough.
+        // Writing fails only if the bell has already been rung many times.
         let _ = self.0.write(1);
     }
 }
@@ -74,13 +74,13 @@ impl Canvas {
         })
     }
 
-    /// Returns what interrupts [`Self::wait`].
+    /// Returns the bell that interrupts [`Self::wait`].
     #[must_use]
     pub fn bell(&self) -> Bell {
         self.bell.clone()
     }
 
-    /// Draws everything; what has not changed is not written again.
+    /// Draws everything; unchanged cells are not written again.
     ///
     /// # Errors
     /// When the terminal cannot be written to.
@@ -89,7 +89,7 @@ impl Canvas {
         drawn.map(drop)
     }
 
-    /// Has the next drawing write everything.
+    /// Makes the next drawing write everything.
     ///
     /// # Errors
     /// When the terminal cannot be written to.
@@ -97,7 +97,7 @@ impl Canvas {
         self.terminal.clear()
     }
 
-    /// Gives the terminal back and stops this process until somebody continues it. Returns whether it is to go on then.
+    /// Gives the terminal back and stops this process until it is continued. Returns whether to go on then.
     ///
     /// # Errors
     /// When the terminal cannot be written to.
@@ -163,7 +163,7 @@ impl Canvas {
         Some((is_woken, is_key))
     }
 
-    /// Reads what is there. Returns `false` when the terminal is gone.
+    /// Reads the available bytes. Returns `false` if the terminal is gone.
     fn read(&mut self) -> bool {
         let mut bytes = [0; 256];
         match nix::unistd::read(io::stdin(), &mut bytes) {
@@ -180,7 +180,7 @@ impl Canvas {
 /// The control sequences of `console_codes(4)` that draw cells. Every terminal since the VT100 knows them.
 struct Codes {
     is_painted: bool,
-    /// What is written next.
+    /// The bytes to write next.
     text: String,
 }
 

@@ -1,4 +1,4 @@
-//! The reason why a command did not do what it was asked to do, and the exit status by which scripts recognise it.
+//! The reason why a command failed, and the exit status by which scripts recognise it.
 
 use serde::Serialize;
 
@@ -35,7 +35,7 @@ pub struct Failure {
     pub help: Option<String>,
     /// Whether every instance that served before still serves unchanged.
     pub untouched: bool,
-    /// The apps that the command has done its work for all the same, where it works on several.
+    /// The apps for which the command has still done its work, if it works on several.
     pub done: Vec<String>,
     /// The faults of an invalid file.
     pub report: Option<Box<Report>>,
@@ -102,7 +102,7 @@ impl Failure {
         Self { help, ..self }
     }
 
-    /// Adds a hint before the next step that there is.
+    /// Adds a hint before the present next step.
     #[must_use]
     pub fn help_first(self, first: Option<String>) -> Self {
         let more = self.help.clone();
@@ -112,7 +112,7 @@ impl Failure {
         }
     }
 
-    /// Notes for which apps the command has done its work all the same.
+    /// Notes for which apps the command has still done its work.
     #[must_use]
     pub fn beside(self, done: Vec<String>) -> Self {
         Self { done, ..self }

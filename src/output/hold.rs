@@ -1,4 +1,4 @@
-//! The terminal as a page of this program's own, and its return however the program ends.
+//! Takes over the terminal for a page of this program's own, and restores it however the program ends.
 
 use std::io::{self, IsTerminal, Write};
 use std::panic;
@@ -17,7 +17,7 @@ const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
 static BEFORE: Mutex<Option<Before>> = Mutex::new(None);
 
 struct Before {
-    /// `None` where there are no keys.
+    /// `None` if there are no keys.
     modes: Option<Termios>,
 }
 
@@ -26,7 +26,7 @@ struct Before {
 pub(super) enum Keys {
     /// Ctrl-C is a signal.
     Signals,
-    /// Ctrl-C, Ctrl-Z and Ctrl-\ are bytes as those of all other keys.
+    /// Ctrl-C, Ctrl-Z and Ctrl-\ are bytes like all other keys.
     Bytes,
 }
 
@@ -39,8 +39,8 @@ pub(super) struct Hold {
 }
 
 impl Hold {
-    /// Takes over the terminal. The signals that end a command are blocked, so that none of them leaves the terminal as it is
-    /// drawn on; threads that are started later inherit that.
+    /// Takes over the terminal. The signals that end a command are blocked, so that none of them leaves the
+    /// terminal in this state; threads that are started later inherit the mask.
     ///
     /// # Errors
     /// When signals cannot be waited for.
@@ -76,13 +76,13 @@ impl Hold {
         Signal::try_from(i32::try_from(signal.ssi_signo).ok()?).ok()
     }
 
-    /// Gives the terminal back and stops this process, as Ctrl-Z does, until somebody continues it. Returns the signal that came
-    /// meanwhile, if there is one, without taking the terminal again: the process may be in the background.
+    /// Gives the terminal back and stops this process, as Ctrl-Z does, until it is continued. Returns the signal that
+    /// came meanwhile, if there is one, without taking the terminal again: the process may be in the background.
     pub(super) fn suspend(&self) -> Option<Signal> {
         give_back();
         let mut stop = SigSet::empty();
         stop.add(Signal::SIGTSTP);
-        // Where no shell could continue the process, the kernel does not stop it.
+        // If no shell could continue the process, the kernel does not stop it.
         let _ = stop.thread_unblock();
         let _ = raise(Signal::SIGTSTP);
         let _ = stop.thread_block();
@@ -122,7 +122,7 @@ fn give_back() {
     }
 }
 
-/// Restores the terminal before a panic is told, since a program that is built to abort drops nothing.
+/// Restores the terminal before a panic is printed, since a program that is built to abort drops nothing.
 fn give_back_in_a_panic() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -134,7 +134,7 @@ fn give_back_in_a_panic() {
     });
 }
 
-/// Has the terminal pass on each key at once and show none; returns how the terminal was before. `None` if there are no keys.
+/// Makes the terminal pass on each key at once without echo; returns its previous state. `None` if there are no keys.
 fn silence(keys: Keys) -> Option<Termios> {
     let stdin = io::stdin();
     if !stdin.is_terminal() {

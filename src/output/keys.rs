@@ -23,7 +23,7 @@ pub enum Key {
     Interrupt,
     /// Ctrl-Z.
     Suspend,
-    /// Ctrl-L, which asks for everything to be drawn anew.
+    /// Ctrl-L, which requests a redraw of everything.
     Redraw,
     /// A printable character of ASCII.
     Char(char),
@@ -31,8 +31,8 @@ pub enum Key {
 
 const ESCAPE: u8 = 0x1b;
 
-/// Takes the keys out of the bytes that a terminal has sent, see "Escape sequences" in `console_codes(4)`. The beginning of a
-/// sequence stays until its rest has come; when nothing more comes, `is_all`, it was the key Escape.
+/// Takes the keys out of the bytes that a terminal has sent, see "Escape sequences" in `console_codes(4)`. The
+/// beginning of a sequence stays until the rest arrives; if nothing more arrives, `is_all`, it was the key Escape.
 pub(super) fn take(bytes: &mut Vec<u8>, is_all: bool) -> Vec<Key> {
     let mut keys = Vec::new();
     let mut rest = bytes.as_slice();

@@ -1,7 +1,7 @@
 //! The output of the command line: text for people, JSON for scripts, and one way to fail.
 //!
-//! A command reports to a [`Sink`] what happens while it works, and gives it the result. The sink, which the global
-//! options select, decides whether that is printed and in which form. Everything is escaped before it is printed, see
+//! A command reports its progress to a [`Sink`], and gives it the result. The sink, which the global options
+//! select, decides whether that is printed and in which form. Everything is escaped before it is printed, see
 //! [`Visible`]. A reader that closes its pipe early is not an error.
 
 mod block;
@@ -18,6 +18,7 @@ pub mod table;
 mod text;
 
 use std::io::Write;
+use std::time::Instant;
 
 use serde::Serialize;
 
@@ -35,9 +36,9 @@ pub use text::Text;
 use crate::ecosystem::Report;
 use crate::visible::Visible;
 
-/// Where a command sends its output.
+/// The destination of a command's output.
 pub trait Sink {
-    /// Takes a report about what has just happened.
+    /// Takes a report about an event.
     fn notice(&self, notice: &Notice<'_>);
 
     /// Takes the result. A command has one result, or none when it fails.
@@ -61,18 +62,23 @@ pub trait Sink {
         None
     }
 
-    /// Takes over the terminal to draw on it and to read keys; `None` where people are not at both ends.
+    /// Takes over the terminal to draw on it and to read keys; `None` if there is no person at both ends.
     fn canvas(&self) -> Option<Canvas> {
         None
     }
 
-    /// Returns a block of lines that can be drawn anew in their place, if the output goes to a terminal and shows progress.
+    /// Returns a block of lines that can be redrawn in place, if the output goes to a terminal and shows progress.
     fn block(&self) -> Option<Block> {
         None
     }
 
-    /// Returns the way to ask a person; `None` where nobody is at both ends.
+    /// Returns the way to ask a person; `None` if there is no person at both ends.
     fn prompt(&self) -> Option<Prompt> {
+        None
+    }
+
+    /// Returns when something was shown last, or when there was nothing yet, the command began; `None` where nobody reads along.
+    fn shown_at(&self) -> Option<Instant> {
         None
     }
 

@@ -75,7 +75,7 @@ pub enum Notice<'a> {
     QueuedAgain(Verb, &'a str),
     /// The job of an app's walk was cancelled; the walk itself may go on.
     WalkCancelled(&'a str),
-    /// What a command has been waiting for, for an app.
+    /// The object that a command has been waiting for, for an app.
     Waiting(&'a str, &'a str),
     /// A line, among the last, that a failed program wrote.
     LastWord(&'a Visible),
@@ -85,7 +85,7 @@ pub enum Notice<'a> {
     Scaling(&'a str, u32, u32),
     /// A verb was carried out on an app or an instance.
     Done(&'a str, &'a str),
-    /// A remark on what a command does not do, and the command that does it.
+    /// A remark on an omission of a command, and the command that does it.
     Remark(&'a str),
     /// A line of a command that a unit runs.
     Said(&'a str),
@@ -120,11 +120,11 @@ fn is_wanted(path: &Path) -> bool {
     folder.is_some_and(|extension| extension == "wants")
 }
 
-/// Returns the command line that brings back the file's number of instances.
+/// Returns the command line that restores the file's number of instances.
 fn back(by: By, app: &str, now: Instances) -> String {
     match (by, now) {
         (By::Scale, Instances::Exactly(_) | Instances::Max) => format!("rsgen scale {app} {now}"),
-        // To `scale`, a negative number means fewer than there are.
+        // For `scale`, a negative number means fewer than at present.
         (By::Option, _) | (By::Scale, Instances::Fewer(_)) => format!("--instances {now}"),
     }
 }
@@ -147,7 +147,7 @@ impl fmt::Display for Notice<'_> {
             Self::Good(path) => write!(f, "{path}: good"),
             Self::Chosen(app, chosen, now) if chosen.in_place_of == *now => write!(
                 f,
-                "{app}: instances = {}, as `{}` chose; the file has {now}, which `{}` brings back",
+                "{app}: instances = {}, as set by `{}`; the file has {now}, which `{}` restores",
                 chosen.instances,
                 chosen.by.words(),
                 back(chosen.by, app, *now),
@@ -188,7 +188,7 @@ impl fmt::Display for Notice<'_> {
             Self::Walked(record) => write!(f, "  {}", record.text),
             Self::Killed(killed) => write!(f, "{killed}"),
             Self::QueuedAgain(verb, unit) => {
-                write!(f, "{verb} of {unit} was {CANCELLED}; asked for again")
+                write!(f, "{verb} of {unit} was {CANCELLED}; queued again")
             }
             Self::WalkCancelled(app) => write!(f, "{app}: the job of the reload was {CANCELLED}"),
             Self::PutBack(app) => write!(f, "{app}: put back the units of the version that runs"),
@@ -235,17 +235,17 @@ mod tests {
             (
                 By::Option,
                 four,
-                "as `--instances` chose; the file has 4, which `--instances 4` brings back",
+                "as set by `--instances`; the file has 4, which `--instances 4` restores",
             ),
             (
                 By::Scale,
                 four,
-                "as `rsgen scale` chose; the file has 4, which `rsgen scale web 4` brings back",
+                "as set by `rsgen scale`; the file has 4, which `rsgen scale web 4` restores",
             ),
             (
                 By::Scale,
                 fewer,
-                "as `rsgen scale` chose; the file has -1, which `--instances -1` brings back",
+                "as set by `rsgen scale`; the file has -1, which `--instances -1` restores",
             ),
         ] {
             assert_eq!(told(by, file, file), format!("web: instances = 8, {ends}"));

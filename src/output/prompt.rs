@@ -13,8 +13,8 @@ impl Prompt {
         Self(())
     }
 
-    /// Asks until the answer begins with one of these letters, in lower or upper case. `None` when nothing can be read any more. What was
-    /// typed before the question was shown is no answer to it.
+    /// Asks until the answer begins with one of these letters, in lower or upper case. `None` when nothing
+    /// can be read any more. Input from before the question is not an answer to it.
     #[must_use]
     pub fn ask(&self, question: &str, letters: &[char]) -> Option<char> {
         let _ = tcflush(io::stdin(), FlushArg::TCIFLUSH);
@@ -26,7 +26,7 @@ impl Prompt {
             match io::stdin().lock().read_line(&mut line) {
                 Ok(0) => return None,
                 Ok(_) => {}
-                // A line of other bytes is no answer.
+                // A line of other bytes is not an answer.
                 Err(e) if e.kind() == io::ErrorKind::InvalidData => continue,
                 Err(_) => return None,
             }

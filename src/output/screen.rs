@@ -1,4 +1,4 @@
-//! The terminal as a screen that is drawn anew again and again, until somebody ends that.
+//! The terminal as a screen that is redrawn repeatedly, until the user ends it.
 
 use std::fmt::Write as _;
 use std::io::{self, Read};
@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use super::hold::{Hold, Keys, show};
 use super::{Answer, Style};
 
-/// The byte that Ctrl-C sends where the terminal makes no signal of it.
+/// The byte that Ctrl-C sends if the terminal does not turn it into a signal.
 const INTERRUPT: u8 = 3;
 
 /// A screen. The terminal is as it was before once this value is dropped.
@@ -30,7 +30,7 @@ impl Screen {
         Ok(Self { style, hold })
     }
 
-    /// Draws an answer in place of what is there, as much of it as there is room for.
+    /// Draws an answer over the present one, as much as there is room for.
     pub fn draw(&self, answer: &dyn Answer, footer: &str) {
         let text = answer.shown(self.style);
         let text = text.as_ref().map_or("", |text| text.as_str());
@@ -38,8 +38,8 @@ impl Screen {
         show(&page(text, footer, rows.unwrap_or(usize::MAX)));
     }
 
-    /// Waits until it is time to draw again, or the size of the terminal has changed. Returns `false` when somebody presses `q`
-    /// or Ctrl-C, or a signal asks for the end.
+    /// Waits until it is time to draw again, or the size of the terminal has changed. Returns `false` when
+    /// the user presses `q` or Ctrl-C, or a signal asks for the end.
     #[must_use]
     pub fn goes_on(&mut self, time: Duration) -> bool {
         let end = Instant::now() + time;
@@ -73,7 +73,7 @@ impl Screen {
     }
 }
 
-/// What is written in order to fill a screen of this many rows: each line replaces the one that is there.
+/// The bytes that fill a screen of this many rows: each line replaces the present one.
 fn page(text: &str, footer: &str, rows: usize) -> String {
     let room = rows.saturating_sub(1).max(1);
     let lines: Vec<&str> = text.lines().collect();

@@ -18,7 +18,7 @@ pub enum Colour {
     Never,
 }
 
-/// How a stream is written to. Standard output and standard error may lead to different places.
+/// The style of a stream. Standard output and standard error may lead to different places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
     /// For a terminal: with colours.

@@ -2,13 +2,13 @@
 
 use crate::visible::Visible;
 
-/// The room that remarks in the last column have at least, where they need it.
+/// The least room for remarks in the last column, if they need it.
 const REMARKS: usize = 20;
 /// The width of the space around a cell.
 const SPACE: usize = 2;
 
-/// Formats a table without lines between its cells. Where it is wider than the terminal, these columns are left out, the first
-/// one first, until it fits; what is in the last column, which has no head, is continued below.
+/// Formats a table without lines between its cells. If it is wider than the terminal, these columns are left
+/// out, in this order, until it fits; the text of the last column, which has no head, is continued below.
 #[must_use]
 pub fn render(header: &[&str], rows: Vec<Vec<Visible>>, spared: &[&str]) -> Visible {
     let widest = width().map_or(usize::MAX, usize::from);
@@ -78,7 +78,7 @@ fn wrap(text: &str, room: usize) -> Vec<String> {
     lines
 }
 
-/// Leaves out these columns, the first one first, until the table is not wider than this.
+/// Leaves out these columns, in this order, until the table is not wider than this.
 #[must_use]
 pub fn fit<'a>(
     header: &[&'a str],

@@ -1,6 +1,8 @@
 //! Text for people.
 
+use std::cell::Cell;
 use std::io::IsTerminal;
+use std::time::Instant;
 
 use anstyle::AnsiColor;
 
@@ -12,12 +14,13 @@ use crate::ecosystem::Report;
 use crate::visible::Visible;
 
 /// The sink without `--json`: results and notices on standard output, warnings and failures on standard error.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Text {
     stdout: Style,
     stderr: Style,
     /// The lowest level of notices that are printed.
     least: Level,
+    shown: Cell<Instant>,
 }
 
 impl Text {
@@ -32,7 +35,12 @@ impl Text {
                 (false, false) => Level::Progress,
                 (false, true) => Level::Detail,
             },
+            shown: Cell::new(Instant::now()),
         }
+    }
+
+    fn is_shown(&self) {
+        self.shown.set(Instant::now());
     }
 }
 
@@ -43,6 +51,7 @@ impl Sink for Text {
             notice if notice.level() < self.least => {}
             notice => {
                 to_stdout(notice.text().as_str());
+                self.is_shown();
             }
         }
     }
@@ -50,6 +59,7 @@ impl Sink for Text {
     fn answer(&self, answer: &dyn Answer) {
         if let Some(text) = answer.shown(self.stdout) {
             to_stdout(text.as_str());
+            self.is_shown();
         }
     }
 
@@ -84,6 +94,11 @@ impl Sink for Text {
 
     fn warnings(&self, report: &Report) {
         to_stderr(&report.render(self.stderr.is_painted()));
+        self.is_shown();
+    }
+
+    fn shown_at(&self) -> Option<Instant> {
+        Some(self.shown.get())
     }
 
     fn failure(&self, failure: &Failure) {

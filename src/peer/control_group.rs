@@ -1,4 +1,4 @@
-//! The control group of an instance's unit, see cgroups(7), which tells the processes of the instance from all others.
+//! The control group of an instance's unit, see cgroups(7), which distinguishes the processes of the instance from all others.
 //!
 //! Only systemd moves processes into a unit's group, and a process cannot leave the group without permission to write to
 //! another one. So nothing that a process says about itself has to be trusted.
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::procfs::{Group, Tree};
 use crate::unit::name::Units;
 
-/// Where the trees are mounted, see `Tree`.
+/// The folder in which the trees are mounted, see `Tree`.
 const UNIFIED: &[&str] = &["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 const LEGACY: &[&str] = &["/sys/fs/cgroup/systemd"];
 
@@ -77,7 +77,7 @@ impl ControlGroup {
         }
     }
 
-    /// The group that the test runs in, in place of a unit's.
+    /// The group that the test runs in, instead of a unit's.
     #[cfg(test)]
     pub(crate) fn of_this_process() -> Self {
         let own = fs::read_to_string("/proc/self/cgroup").unwrap();
@@ -104,8 +104,8 @@ impl ControlGroup {
     }
 }
 
-/// The PID of every process of a unit, by its property `ControlGroup`, and an error if there may be more; `None` where the group is in
-/// neither tree.
+/// The PID of every process of a unit, by its property `ControlGroup`, and an error if there may be more;
+/// `None` if the group is in neither tree.
 pub(super) fn of_unit(group: &str) -> Option<(Vec<i32>, io::Result<()>)> {
     let path = group.trim_start_matches('/');
     // All processes of a system are in the root.
@@ -130,8 +130,8 @@ pub(crate) fn is_gone(error: &io::Error) -> bool {
     )
 }
 
-/// Collects the PIDs of a group and those below it. A group that cannot be read does not end the search; one that is gone is
-/// no error.
+/// Collects the PIDs of a group and those below it. A group that cannot be read does not end the search; one
+/// that is gone is not an error.
 fn collect(folder: &Path, found: &mut Vec<i32>) -> io::Result<()> {
     let listed = fs::read_to_string(folder.join("cgroup.procs")).map(|text| {
         let numbers = text.lines().filter_map(|l| l.parse::<i32>().ok());
@@ -164,7 +164,7 @@ fn unless_gone(done: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Whether the error is that of a threaded group, whose processes are listed in the group above, see cgroups(7).
+/// Whether the error is that of a threaded group; its processes are listed in the group above, see cgroups(7).
 fn is_threaded(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EOPNOTSUPP)
 }

@@ -1,8 +1,8 @@
 //! Registrations in the epoll sets of another process, see epoll(7).
 //!
-//! A program registers a socket with its epoll set once, and then waits on the set alone. The kernel identifies a registration
-//! by the descriptor number *and* by the open file that the number led to, and goes on watching that file. So when the socket
-//! under a number is replaced, its registration has to be moved as well, or the event loop never gets an event of the new one.
+//! A program registers a socket with its epoll set once, and then waits on the set alone. The kernel identifies a registration by
+//! the descriptor number *and* by the open file that the number led to, and keeps watching that file. So when the socket under a
+//! number is replaced, its registration has to be moved as well, or the event loop never gets an event of the new socket.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};

@@ -23,8 +23,8 @@ pub(super) fn count(status: &str) -> Option<u32> {
     procfs::field(status, "Seccomp_filters:")?.parse().ok()
 }
 
-/// Whether the drain needs the helper to tell the filters of the unit, which allow the drain's calls, from filters that the
-/// program has installed, which may not: only the filters of the unit apply to the helper.
+/// Whether the drain needs the helper to distinguish the filters of the unit, which allow the drain's calls,
+/// from filters of the program, which may not: only the filters of the unit apply to the helper.
 ///
 /// Outside a container the drain suspends the filters of a thread (`PTRACE_O_SUSPEND_SECCOMP`), so their number does not
 /// matter. In a container that is forbidden. The filters of the container itself apply to PID 1 as well, so a comparison is

@@ -1,10 +1,10 @@
 //! The manager of the unit (PID 1, or the user's own), and the sockets that it holds.
 //!
-//! The program has inherited these sockets, and they stay open when the instance ends. Any other socket of the program is
-//! not the drain's to change. A drain that runs as root reads the descriptors of the manager itself, so that nothing depends on
-//! what an instance says. A user's manager may have one capability more than its services (`CAP_WAKE_ALARM` since systemd 254),
-//! and then the kernel does not let them inspect the manager. There the worker notes the sockets that it was passed in a folder
-//! of that user; whoever could write there has the same rights as the drain.
+//! The program has inherited these sockets, and they stay open when the instance ends. The drain may not change any
+//! other socket of the program. A drain that runs as root reads the descriptors of the manager itself, so that nothing
+//! depends on what an instance says. A user's manager may have one capability more than its services (`CAP_WAKE_ALARM`
+//! since systemd 254), and then the kernel does not let them inspect the manager. There the worker notes the sockets
+//! that it was passed in a folder of that user; anybody who can write there has the same rights as the drain.
 
 use std::collections::HashSet;
 use std::fs;
@@ -51,7 +51,7 @@ pub(crate) fn sockets(manager: i32, state: &Path, instance: u32) -> io::Result<H
 /// The inodes that the worker has noted.
 ///
 /// # Errors
-/// When it has noted nothing.
+/// When the worker has noted nothing.
 pub(crate) fn noted(state: &Path, instance: u32) -> io::Result<HashSet<u64>> {
     let text = file(state, instance).read()?;
     Ok(text.lines().filter_map(|line| line.parse().ok()).collect())

@@ -5,15 +5,15 @@ use std::path::Path;
 
 use super::control_group::of_unit;
 
-/// Returns how many bytes the processes in a unit's control group use, and cannot do without. `counted` is what systemd says, where
-/// control groups count memory: then the page cache is left out that the kernel takes back when memory is short. Elsewhere it is the
-/// resident memory of all processes together, in which pages that several share are counted several times.
+/// Returns how many bytes the processes in a unit's control group use and cannot do without. `counted` is systemd's figure,
+/// if control groups count memory: the page cache that the kernel takes back when memory is short is subtracted. Otherwise
+/// the result is the resident memory of all processes together, in which shared pages are counted several times.
 pub(crate) fn used(group: &str, counted: Option<u64>) -> Option<u64> {
     let Some(counted) = counted else {
         return resident(group);
     };
     let stat = Path::new("/sys/fs/cgroup").join(group.trim_start_matches('/'));
-    // Without the file, as where version 1 of control groups counts, all of it counts.
+    // Without the file, as with cgroups of version 1, all of the memory counts.
     let stat = fs::read_to_string(stat.join("memory.stat")).unwrap_or_default();
     Some(counted.saturating_sub(inactive_file(&stat)))
 }
@@ -30,7 +30,7 @@ fn inactive_file(stat: &str) -> u64 {
 
 fn resident(group: &str) -> Option<u64> {
     let (numbers, done) = of_unit(group)?;
-    // Too little memory would be said to be used.
+    // The result would be too small.
     done.ok()?;
     let sizes = numbers.iter().filter_map(|pid| {
         // A process that has ended meanwhile uses none.

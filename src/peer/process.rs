@@ -1,9 +1,9 @@
 //! Another process, identified so that no other process is ever mistaken for it.
 //!
-//! A PID is not enough: when a process has ended, its PID may be used for another one, even one of root, and a pidfd
-//! (`pidfd_open(2)`) does not prevent that. So everything about a process is read through its folder in /proc, which is opened
-//! once and is empty when the process is gone, and its descriptors are copied through its pidfd. ptrace(2) accepts only a
-//! number; [`Process::owns`] checks whose it is once the thread has stopped.
+//! A PID is not enough: when a process has ended, its PID may be reused for another one, even one of root, and a
+//! pidfd (`pidfd_open(2)`) does not prevent that. So everything about a process is read through its folder in
+//! /proc, which is opened once and is empty when the process is gone, and its descriptors are copied through its
+//! pidfd. ptrace(2) accepts only a number; [`Process::owns`] checks the owner of the thread once it has stopped.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -21,7 +21,7 @@ use super::filters;
 use crate::procfs;
 use crate::sys::process;
 
-/// The largest number of bytes that are read of a file in /proc. A longer file is one that the program has made so long to
+/// The largest number of bytes that are read of a file in /proc. The program may have made a longer file to
 /// delay its drain.
 const LONGEST: u64 = 8 << 20;
 
@@ -151,7 +151,7 @@ impl Process {
     pub(crate) fn text(&self, name: &str) -> String {
         let mut bytes = Vec::new();
         let file = File::open(self.path(name)).map(|f| f.take(LONGEST));
-        // A file whose reading ends in an error counts as far as it could be read.
+        // If reading ends in an error, the part before it counts.
         let _ = file.and_then(|mut f| f.read_to_end(&mut bytes));
         String::from_utf8_lossy(&bytes).into_owned()
     }

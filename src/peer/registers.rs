@@ -1,11 +1,11 @@
 //! The registers of a stopped thread that matter to a system call; one module for each architecture. Pure.
 //!
-//! The calling conventions are those of syscall(2). How the kernel restarts a call that a stop has interrupted is in no manual
-//! page, see `arch_do_signal_or_restart` in `arch/x86/kernel/signal.c` and `do_signal` in `arch/arm64/kernel/signal.c`. For
-//! most calls (`-ERESTARTSYS` and its kin) the kernel moves the instruction pointer back when the thread goes on. Some calls
-//! return `EINTR` instead, see BUGS in ptrace(2) and "Interruption of system calls and library functions by stop signals" in
-//! signal(7). A program without signal handlers never gets this error otherwise, and many programs end on it. So these calls
-//! are made once more, or return as if their time-out had expired.
+//! The calling conventions are those of syscall(2). No manual page describes how the kernel restarts a call that a stop has
+//! interrupted, see `arch_do_signal_or_restart` in `arch/x86/kernel/signal.c` and `do_signal` in
+//! `arch/arm64/kernel/signal.c`. For most calls (`-ERESTARTSYS` and the like) the kernel moves the instruction pointer back
+//! when the thread continues. Some calls return `EINTR` instead, see BUGS in ptrace(2) and "Interruption of system calls and
+//! library functions by stop signals" in signal(7). Without a tracer, a program without signal handlers never gets this
+//! error, and many programs end on it. So these calls are made once more, or return as if their time-out had expired.
 
 /// System calls that return `EINTR` when a tracer stops the thread, although no signal handler has run.
 const INTERRUPTIBLE: &[i64] = &[
@@ -29,7 +29,7 @@ const TIMED: &[i64] = &[
 
 const EINTR: u64 = (-4i64).cast_unsigned();
 
-/// How a call that a tracer has interrupted is to go on.
+/// The way in which a call that a tracer has interrupted continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Resume {
     /// Nothing has to be changed: the call has ended, or the kernel restarts it.
@@ -40,7 +40,7 @@ pub(crate) enum Resume {
     Nothing,
 }
 
-/// How a call is to go on that waited with these arguments and has this result now.
+/// Chooses how a call continues that waited with these arguments and now has this result.
 pub(crate) fn resume(waited: Option<(i64, [u64; 6])>, result: u64) -> Resume {
     let Some((number, arguments)) = waited.filter(|(n, _)| INTERRUPTIBLE.contains(n)) else {
         return Resume::AsIs;
@@ -161,7 +161,7 @@ mod machine {
         new
     }
 
-    /// The registers with which the thread goes on. `first` is the first argument, which the result has overwritten.
+    /// The registers with which the thread continues. `first` is the first argument, which the result has overwritten.
     pub(crate) fn resumed(of: &Registers, how: Resume, first: u64) -> Registers {
         let mut new = *of;
         let value = match how {

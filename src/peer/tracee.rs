@@ -1,13 +1,13 @@
 //! A stopped thread of the program, which is made to run our system calls, see ptrace(2).
 //!
-//! Only a thread of a process can change the process's table of descriptors. So a thread is stopped, its registers are set for
-//! a call, it runs from one instruction in the vDSO ([`super::vdso`]) to the next stop, and in the end it gets its own registers
-//! back. No byte of the program's memory is written. Signals are blocked meanwhile, because a signal handler would be entered
-//! with our registers. A system call that the thread was waiting in goes on afterwards.
+//! Only a thread of a process can change the process's table of descriptors. So a thread is stopped, its registers are
+//! set for a call, it runs from one instruction in the vDSO ([`super::vdso`]) to the next stop, and finally it gets its
+//! own registers back. No byte of the program's memory is written. Signals are blocked meanwhile, because a signal
+//! handler would be entered with our registers. A system call that the thread was waiting in continues afterwards.
 //!
-//! The program may be hostile, and its other threads run. Hence no argument is a pointer into its memory, each call is compared
-//! with the intended one before the kernel makes it, and that the thread belongs to the process is checked after it has
-//! stopped. This module must never leave a thread running with its seccomp filters suspended.
+//! The program may be hostile, and its other threads keep running. Hence no argument is a pointer into its memory,
+//! each call is compared with the intended one before the kernel makes it, and the owner of the thread is checked
+//! after it has stopped. This module must never leave a thread running with its seccomp filters suspended.
 
 mod stops;
 #[cfg(test)]
@@ -36,8 +36,8 @@ const SYSCALL_LENGTH: u64 = SYSCALL.len() as u64;
 const RSEQ_CS: u64 = 8;
 /// Results from here on are errors, see syscall(2).
 const ERRORS: u64 = (-4095i64).cast_unsigned();
-/// The options of the tracee, except while [`Tracee::call`] suspends its filters. A stop at a system call must differ from one
-/// by SIGTRAP, and an exec must be noticed, because nothing that is known of the process holds after it.
+/// The options of the tracee, except while [`Tracee::call`] suspends its filters. A stop at a system call must differ from
+/// one by SIGTRAP, and an exec must be noticed, because after an exec nothing that is known about the process is valid.
 const OPTIONS: Options = Options::PTRACE_O_TRACESYSGOOD.union(Options::PTRACE_O_TRACEEXEC);
 /// The signals that an instruction itself causes, which the kernel delivers even if they are blocked. One of them means that
 /// the program has changed the instruction in its vDSO.
@@ -55,7 +55,7 @@ pub(crate) struct Tracee<'a> {
     process: &'a Process,
     tid: Pid,
     thread: Thread,
-    /// The registers with which the thread goes on after the release.
+    /// The registers with which the thread continues after the release.
     saved: Registers,
     /// The thread's own signal mask.
     mask: u64,
@@ -91,8 +91,8 @@ impl<'a> Tracee<'a> {
         }
         // Not PTRACE_ATTACH, which sends a SIGSTOP that the program's parent could notice.
         let asked = match trace::seize(tid, OPTIONS) {
-            // An earlier attempt gave this thread up before it had stopped. The thread is still traced and still asked to
-            // stop: asked again it would stop twice, the second time in the middle of a call.
+            // An earlier attempt gave up on this thread before it had stopped. The thread is still traced, and its stop
+            // is still requested: after a second request it would stop twice, the second time in the middle of a call.
             Err(Errno::EPERM) if process.is_traced_by_us(thread.tid) => Ok(()),
             seized => {
                 seized?;
@@ -108,7 +108,7 @@ impl<'a> Tracee<'a> {
                 Ok(tracee)
             }
             Ok(mut stranger) => {
-                // The call that has to go on is that of the stopped thread, not the one that `thread` waited in.
+                // The call to continue is that of the stopped thread, not the one that `thread` waited in.
                 let own = std::fs::read_to_string(format!("/proc/{tid}/syscall"));
                 let own = own.unwrap_or_default();
                 stranger.thread.waits = procfs::waiting(&own);
@@ -153,8 +153,8 @@ impl<'a> Tracee<'a> {
         can && trace::setoptions(self.tid, OPTIONS).is_ok()
     }
 
-    /// Lets the thread run until it makes a call for which `is_it` holds, and takes the call back; returns whether the thread
-    /// made one in time. The thread makes the call when it is released.
+    /// Lets the thread run until it makes a call for which `is_it` holds, and undoes the call; returns
+    /// whether the thread made one in time. The thread repeats the call when it is released.
     ///
     /// Meanwhile the thread runs its own code, and its signals are delivered.
     ///
@@ -165,7 +165,7 @@ impl<'a> Tracee<'a> {
         let mut signal = 0;
         let (how, first) = self.resume();
         if how != Resume::AsIs {
-            // First the call that the stop has interrupted has to go on.
+            // First the call that the stop has interrupted has to continue.
             trace::setregs(self.tid, registers::resumed(&self.saved, how, first))?;
         }
         while start.elapsed() < PATIENCE {
@@ -205,8 +205,8 @@ impl<'a> Tracee<'a> {
 
     /// Makes the call that was just entered fail, and moves the thread back to before the call.
     ///
-    /// At the entry of a call the kernel has already read its number, so no other call can be made from there. With -1 in place
-    /// of its descriptor the call does nothing and fails with `EBADF`; then the instruction pointer is moved back.
+    /// At the entry of a call the kernel has already read its number, so no other call can be made from there. With -1
+    /// as its descriptor, the call does nothing and fails with `EBADF`; then the instruction pointer is moved back.
     fn take_back(&mut self, first: u64) -> io::Result<()> {
         self.mask = ptrace::mask(self.tid.as_raw())?;
         self.hold_signals()?;
@@ -223,8 +223,8 @@ impl<'a> Tracee<'a> {
         Ok(())
     }
 
-    /// Blocks all signals, because a signal handler would be entered with our registers. Does so once, or the saved mask of the
-    /// thread would be lost.
+    /// Blocks all signals, because a signal handler would be entered with our registers. This is done once,
+    /// or the saved mask of the thread would be lost.
     fn hold_signals(&mut self) -> io::Result<()> {
         if !self.is_changed {
             self.is_changed = true;
@@ -277,9 +277,9 @@ impl<'a> Tracee<'a> {
 
     /// Makes sure that our last call has ended and that the thread's filters apply again.
     ///
-    /// A program can make a call last long, for instance a close(2) by putting a socket with `SO_LINGER` in place of the one
-    /// that is to be closed. The options can be set only while the thread is stopped, so the thread is interrupted first. A
-    /// thread that was released in the middle of the call would run on without its filters.
+    /// A program can prolong a call, for instance a close(2), by replacing the socket that is to be closed by one
+    /// with `SO_LINGER`. The options can be set only while the thread is stopped, so the thread is interrupted
+    /// first. A thread that was released in the middle of the call would run on without its filters.
     fn finish(&mut self) -> io::Result<()> {
         if !self.is_underway {
             return Ok(());
@@ -310,7 +310,7 @@ impl<'a> Tracee<'a> {
         Err(io::ErrorKind::TimedOut.into())
     }
 
-    /// Releases the thread, which goes on as if it had never been stopped.
+    /// Releases the thread, which continues as if it had never been stopped.
     ///
     /// The order matters. Our last call ends first, so that the filters apply again. Then the thread is brought to a stop at
     /// which the kernel restarts interrupted calls. Its signal mask is restored there, because it takes effect when the thread
@@ -339,7 +339,7 @@ impl<'a> Tracee<'a> {
         }
     }
 
-    /// How the interrupted call goes on, and the first argument of the call.
+    /// The way in which the interrupted call continues, and the first argument of the call.
     fn resume(&self) -> (Resume, u64) {
         // A pending signal ends the call with `EINTR`, as it would have done without the stop.
         let how = if self.has_signal() {
@@ -362,9 +362,9 @@ impl<'a> Tracee<'a> {
     }
 }
 
-/// Whether the thread may be in a restartable sequence, see rseq(2). The kernel restarts such a sequence when it preempts the
-/// thread, but cannot know that our calls ran in the middle of one. A thread that waits in a system call is in no such
-/// sequence.
+/// Whether the thread may be in a restartable sequence, see rseq(2). The kernel restarts such a sequence when
+/// it preempts the thread, but cannot know that our calls ran in the middle of one. A thread that waits in a
+/// system call is not in such a sequence.
 fn is_restartable(process: &Process, tid: i32) -> bool {
     let Ok(Some(area)) = ptrace::rseq(tid) else {
         return false;

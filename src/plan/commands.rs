@@ -33,23 +33,23 @@ pub(super) struct OfLasting {
 pub(super) struct OfInstance {
     /// Checks the environment files that systemd reads; `None` if there are none.
     pub(super) env_files: Option<Safe<String>>,
-    /// Notes the release that the instance is started with; `None` where `cwd` is not below a link.
+    /// Notes the release that the instance is started with; `None` if `cwd` is not below a link.
     pub(super) release: Option<Safe<String>>,
     pub(super) run: Safe<String>,
     pub(super) drain: Option<Safe<String>>,
     /// `None` for a job, which is not started again.
     pub(super) ended: Option<Safe<String>>,
-    /// Where each instance has a listener of its own.
+    /// The commands for instances that each have a listener of their own.
     pub(super) balance: Option<OfBalance>,
     pub(super) health: OfHealth,
 }
 
-/// The commands that ask an instance whether it serves.
+/// The commands that check whether an instance serves.
 #[derive(Default)]
 pub(super) struct OfHealth {
-    /// Those that run as root.
+    /// The checks that run as root.
     pub(super) as_root: Vec<Safe<String>>,
-    /// The app's own, which runs as the program does.
+    /// The app's own check, which runs as the program does.
     pub(super) own: Option<Safe<String>>,
 }
 
@@ -133,7 +133,7 @@ pub(super) fn of_instance(
     }
 }
 
-/// Renders the commands that ask an instance whether it serves: none where it cannot be reached on its own.
+/// Renders the commands that check whether an instance serves: none if an instance cannot be reached on its own.
 fn health(app: &App, layout: &Layout, env_files: &[&str]) -> OfHealth {
     let addresses = app.steered();
     if !app.is_even() || addresses.is_empty() {
@@ -219,7 +219,7 @@ pub(super) fn balance(app: &App, layout: &Layout, act: Act) -> Safe<String> {
         instance: number(),
         state: state(app, layout),
         by_source: app.is_by_source().then_some(true),
-        // A command of the app has no privilege that its connection could show.
+        // A command of the app has no privilege by which its connection could be recognised.
         guarded: (act == Act::Join && app.probe.health_command.is_empty()).then_some(true),
     };
     balance.line().in_unit(&[&layout.worker])
@@ -259,7 +259,7 @@ fn env_files(app: &App, layout: &Layout, files: &[Text]) -> Option<contract::Env
 fn release(app: &App, layout: &Layout, host: Host) -> Option<Release<Text, Text>> {
     let is_link = |path: &&Path| (host.status)(path).is_some_and(|found| found.link.is_some());
     let cwd = Path::new(app.program.cwd()?);
-    // Of several links, the last is the one that leads to a release: others are of the host, such as /home.
+    // Of several links, the last leads to a release: the others belong to the host, such as /home.
     let link = cwd.ancestors().find(is_link)?;
     app.is_restarted().then(|| Release {
         instance: number(),
@@ -321,8 +321,8 @@ fn drain(app: &App, layout: &Layout) -> Option<Drain<Text, Text>> {
     })
 }
 
-/// Renders the command of the watch unit. Paths are relative to `cwd` only in a file that was put in its place without
-/// `rsgen install`, which makes them absolute.
+/// Renders the command of the watch unit. Paths are relative to `cwd` only in a file that was copied there
+/// without `rsgen install`, which makes them absolute.
 pub(super) fn watch(app: &App, layout: &Layout) -> Safe<String> {
     let cwd = Path::new(app.program.cwd().unwrap_or("/"));
     let watched = &app.watched;

@@ -115,20 +115,20 @@ fn examine(found: BorrowedFd<'_>) -> rustix::io::Result<FileStatus> {
     })
 }
 
-/// Returns whether an inode has an access control list, see acl(5); true if that cannot be found out.
+/// Returns whether an inode has an access control list, see acl(5); true if that cannot be determined.
 fn has_acl(found: BorrowedFd<'_>) -> bool {
     let length = read_list(found, &mut []);
     !matches!(length, Err(Errno::NODATA | Errno::NOTSUP))
 }
 
-/// Reads the list into the buffer, or only its length where that is empty.
+/// Reads the list into the buffer, or only its length if the buffer is empty.
 fn read_list(found: BorrowedFd<'_>, list: &mut [u8]) -> rustix::io::Result<usize> {
     // getxattr(2) does not accept a descriptor of `O_PATH`, but it accepts the descriptor's path in /proc.
     let path = format!("/proc/self/fd/{}", found.as_raw_fd());
     inode::getxattr(path, "system.posix_acl_access", list)
 }
 
-/// Returns the access control list of an inode, in the format of `linux/posix_acl_xattr.h`; `None` where there is none that can be read.
+/// Returns the access control list of an inode, in the format of `linux/posix_acl_xattr.h`; `None` if there is none that can be read.
 #[must_use]
 pub fn access_list(path: &Path) -> Option<Vec<u8>> {
     /// The length of the longest attribute, `XATTR_SIZE_MAX` of `linux/limits.h`.
@@ -170,7 +170,7 @@ fn local(path: &Path) -> Option<FileStatus> {
     local_below(MOUNTS.get_or_init(read).get(path), path)
 }
 
-/// Looks up a path on a local file system. `mount` is what is mounted at the path itself, if anything is.
+/// Looks up a path on a local file system. `mount` is the file system that is mounted at the path itself, if there is one.
 fn local_below(mount: Option<&Mount>, path: &Path) -> Option<FileStatus> {
     match mount {
         Some(mount) if !mount.is_roots => Some(FileStatus::of_a_server()),

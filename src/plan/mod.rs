@@ -110,8 +110,8 @@ pub fn units(
     Ok(set)
 }
 
-/// Returns the unit in which a program is rehearsed: that of an instance without what connects an instance to its
-/// cluster.
+/// Returns the unit in which a program is rehearsed: that of an instance without the parts that connect an
+/// instance to its cluster.
 ///
 /// # Errors
 /// When the template cannot be rendered.

@@ -64,9 +64,9 @@ struct Cluster<'a> {
 #[derive(Template)]
 #[template(path = "instance.service", ext = "service")]
 struct Instance<'a> {
-    /// The app itself. The template reads from it whatever needs no work: a key that becomes a directive is a line in
-    /// the template and nothing here. A key that neither the template nor this file reads is an unread field, which
-    /// fails `make lint`; see `ecosystem::key`.
+    /// The app itself. The template reads the values that need no work directly from it: a key that becomes a
+    /// directive is a line in the template and nothing here. A key that neither the template nor this file
+    /// reads is an unread field, which fails `make lint`; see `ecosystem::key`.
     app: &'a App,
     name: &'a str,
     units: Units<'a>,
@@ -144,7 +144,7 @@ fn splits_families(listen: &[Listen]) -> bool {
     addresses().any(|a| a.is_ipv6() && ports.contains(&a.port()))
 }
 
-/// Returns the longest time that a stop takes. systemd allows each command of the user's the full time of a phase.
+/// Returns the longest time that a stop takes. systemd allows each command of the user the full time of a phase.
 pub(super) fn longest_stop(app: &App) -> Duration {
     let own = app.assigned("ExecStopPost").list().len();
     let own = u32::try_from(own).unwrap_or(u32::MAX);
@@ -252,8 +252,8 @@ fn needed(app: &App, reads: bool) -> Vec<(&'static str, &'static str)> {
     candidates.filter(|(d, _)| is_set(d)).collect()
 }
 
-/// Returns the value of `TimeoutStartSec=`. If the worker watches the time itself, its deadline comes first, because
-/// its message says what the program did instead.
+/// Returns the value of `TimeoutStartSec=`. If the worker watches the time itself, its deadline comes first,
+/// because its message says what the program did instead.
 fn start_timeout(app: &App) -> Duration {
     let worker_first = matches!(app.ready, Ready::Listen | Ready::Message);
     app.lifecycle.listen_timeout
@@ -264,7 +264,7 @@ fn start_timeout(app: &App) -> Duration {
         }
 }
 
-/// Renders an assignment of `Environment=`. The worker calculates the value of a variable that counts.
+/// Renders an assignment of `Environment=`. The worker calculates the value of a counting variable.
 fn variable(name: &str, value: &str) -> Safe<String> {
     let Some(first) = count::first(value) else {
         return assignment(name, value);

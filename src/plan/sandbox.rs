@@ -67,7 +67,7 @@ pub fn directives() -> impl Iterator<Item = &'static str> {
 pub(super) fn lines(app: &App, scope: Scope, host: Host) -> Vec<Line> {
     let all = match (app.sandbox, scope) {
         (Sandbox::Off, _) => Vec::new(),
-        // An app of root may be one that mounts file systems, loads modules or changes owners.
+        // An app that runs as root may mount file systems, load modules or change owners.
         (Sandbox::Default, Scope::System) if app.is_root() => Vec::new(),
         (Sandbox::Default, Scope::System) => {
             [capabilities(app, host), of(&[FILTERS, DEFAULT])].concat()
@@ -76,7 +76,7 @@ pub(super) fn lines(app: &App, scope: Scope, host: Host) -> Vec<Line> {
             let tables = of(&[FILTERS, DEFAULT, STRICT_FILTERS, STRICT]);
             [capabilities(app, host), tables, calls(app), ipc(app)].concat()
         }
-        // In a user's manager the drain runs inside the sandbox, and no list of system calls contains what it needs.
+        // In a user's manager the drain runs inside the sandbox, and no predefined list of system calls contains those that it needs.
         (Sandbox::Default, Scope::User) => of(&[FILTERS]),
         (Sandbox::Strict, Scope::User) => of(&[FILTERS, STRICT_FILTERS]),
     };
@@ -96,12 +96,12 @@ fn of(tables: &[&[(&'static str, &str)]]) -> Vec<Line> {
     lines.map(|(d, v)| (*d, (*v).to_owned())).collect()
 }
 
-/// Returns whether a directive would take away what the user's own table grants with another directive.
+/// Returns whether a directive would take away something that the user's own table grants with another directive.
 fn contradicts(app: &App, directive: &str) -> bool {
     match directive {
         "ProtectControlGroups" => delegates(app),
         "RestrictRealtime" => app.assigned("CPUSchedulingPolicy").one().is_some(),
-        // A filter of the user's own says itself how forbidden calls fail.
+        // The user's own filter sets how forbidden calls fail.
         "SystemCallErrorNumber" => app.assigned("SystemCallFilter").is_named(),
         _ => false,
     }
@@ -149,7 +149,7 @@ fn calls(app: &App) -> Vec<Line> {
     ]
 }
 
-/// Returns the directive that has systemd remove IPC objects of the user, which it refuses to do for root.
+/// Returns the directive that makes systemd remove IPC objects of the user, which it refuses to do for root.
 fn ipc(app: &App) -> Vec<Line> {
     let lines = (!app.is_root()).then(|| ("RemoveIPC", "yes".to_owned()));
     lines.into_iter().collect()

@@ -1,8 +1,8 @@
 //! The two socket units over which the addresses of a shared listener may be spread. Pure.
 //!
-//! systemd opens no further address in a socket unit that is active, and starts no socket whose service is. So an address that an app
-//! gets while it serves is opened by a second unit, and a unit whose addresses have all gone is closed after a walk. Which unit has
-//! which address is written in the files of the units, and nowhere else.
+//! systemd opens no further address in an active socket unit, and does not start a socket with an active service.
+//! So an address that an app gets while it serves is opened by a second unit, and a unit that has lost all its
+//! addresses is closed after a walk. Only the files of the units record which unit has which address.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -15,13 +15,13 @@ use crate::unit::name::Units;
 /// The lines of the addresses, `ListenStream=3000`, in each of the two units.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Slots {
-    /// Those of `NAME.socket`.
+    /// The lines of `NAME.socket`.
     pub first: Vec<String>,
-    /// Those of `NAME:2.socket`.
+    /// The lines of `NAME:2.socket`.
     pub second: Vec<String>,
 }
 
-/// How an app that serves gets from its addresses to others.
+/// The way in which a serving app gets from its addresses to others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Passage {
     /// The addresses afterwards.
@@ -77,7 +77,7 @@ impl Slots {
     /// Finds the way to the wanted addresses.
     ///
     /// # Errors
-    /// Why there is none without closing an address first.
+    /// The reason why there is none without closing an address first.
     pub fn passage(&self, app: &str, wanted: &[String]) -> Result<Passage, String> {
         let names = [Units::of(app).socket(), Units::of(app).second_socket()];
         let old = [&self.first, &self.second];
@@ -100,7 +100,7 @@ impl Slots {
                 0 => closes = Some((name.clone(), lines.clone())),
                 _ => {
                     return Err(format!(
-                        "{name} has {}, and keeps one of them",
+                        "{name} has {}, and would keep one of them",
                         listed(lines)
                     ));
                 }
@@ -124,7 +124,7 @@ impl Slots {
         })
     }
 
-    /// Spreads the addresses of rendered units like this, where the second unit has one.
+    /// Spreads the addresses of rendered units like this, if the second unit has one.
     pub fn spread_beside(&self, app: &str, set: &mut UnitSet) {
         let names = Units::of(app);
         if self.second.is_empty() {
@@ -241,7 +241,7 @@ mod tests {
         );
         let both = slots(&["3000"], &["3001"]);
         assert_eq!(way(&one, &["3000", "3001"]), (both.clone(), opened, None));
-        // What a command that was killed has left.
+        // The file that a killed command has left.
         assert_eq!(way(&both, &["3001"]), (moved.clone(), None, closed));
         let back = Some(format!("{second} 3001"));
         assert_eq!(way(&both, &["3000"]), (one, None, back));
@@ -258,7 +258,7 @@ mod tests {
         let both = "[::]:3000 and 0.0.0.0:3000 cannot be open at the same time";
         assert_eq!(why(&one, &["[::]:3000"]), both);
         let two = slots(&["3000", "3001"], &[]);
-        let keeps = "web.socket has 3000, 3001, and keeps one of them";
+        let keeps = "web.socket has 3000, 3001, and would keep one of them";
         assert_eq!(why(&two, &["3000"]), keeps);
         let full = slots(&["3000"], &["3001"]);
         let taken = "web.socket and web:2.socket have addresses already";

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use super::Lock;
 
-/// How many copies of one file may lie beside each other: those of edits that came to nothing stay until the next boot.
+/// How many copies of one file may exist at a time: those of edits that were not applied stay until the next boot.
 const MOST: u32 = 1000;
 
-/// A copy that is being edited. It stays when this value is dropped, because what somebody has typed is not to get lost.
+/// A copy that is being edited. It stays when this value is dropped, because typed text must not get lost.
 #[derive(Debug)]
 pub struct Draft {
     path: PathBuf,
@@ -26,7 +26,7 @@ impl Draft {
     /// The errors of the file system, and [`io::ErrorKind::PermissionDenied`] for a user who may not write there.
     pub fn begin(run: &Path, app: &str, text: &str) -> io::Result<Option<Self>> {
         let above = above(run, app);
-        // This makes the folder as well, or takes away what others may have put in its place.
+        // This creates the folder as well, or removes whatever others may have put there instead.
         let Some(lock) = Lock::take(&above)? else {
             return Ok(None);
         };
@@ -53,7 +53,7 @@ impl Draft {
                 _lock: lock,
             }));
         }
-        let fault = format!("{} has {MOST} copies already", above.display());
+        let fault = format!("there are already {MOST} copies in {}", above.display());
         Err(io::Error::other(fault))
     }
 
@@ -80,7 +80,7 @@ impl Draft {
         copies
     }
 
-    /// Removes all copies of the file of an app that is no more, unless one is being edited, and returns those that there were.
+    /// Removes all copies of the file of an app that no longer exists, unless one is being edited, and returns the removed ones.
     #[must_use]
     pub fn forget(run: &Path, app: &str) -> Vec<PathBuf> {
         let above = above(run, app);
@@ -98,7 +98,7 @@ impl Draft {
         copies
     }
 
-    /// Removes the copy, with everything that the editor has put beside it.
+    /// Removes the copy, with all files that the editor has put beside it.
     pub fn discard(self) {
         // A copy that stays is the owner's alone, and is gone with the next boot.
         let _ = self.path.parent().map(fs::remove_dir_all);
@@ -144,7 +144,7 @@ mod tests {
         fs::write(second.path().with_file_name(".web.toml.swp"), "").unwrap();
         second.discard();
         assert!(path.exists() && !run.join(":edit:web/2").exists());
-        // The modes that a folder of ours corrects are not those of these copies.
+        // A folder of ours does not correct the modes of these copies.
         let third = begin().unwrap();
         assert_eq!(mode(&path), 0o600);
         assert!(Draft::forget(&run, "web").is_empty());

@@ -1,5 +1,5 @@
-//! A folder below `/run/rsgen`, held by a descriptor, so that every operation reaches the folder whose owner and mode were
-//! checked, whatever the path leads to by then.
+//! A folder below `/run/rsgen`, held by a descriptor, so that every operation reaches the folder whose owner
+//! and mode were checked, even if the path leads elsewhere by then.
 
 use std::ffi::{CString, OsStr};
 use std::fs::{self, File};
@@ -26,9 +26,9 @@ const FILE: Mode = Mode::from_bits_truncate(0o644);
 pub(super) const OWN: Mode = Mode::from_bits_truncate(0o600);
 /// The mode of a socket to which everybody may connect.
 const ALL: Mode = Mode::from_bits_truncate(0o666);
-/// The bits of a mode that let others than the owner write.
+/// The bits of a mode that let users other than the owner write.
 const OTHERS_WRITE: u32 = 0o022;
-/// How often a change is tried again: another process may be removing the same planted file at the same time.
+/// How often a change is retried: another process may be removing the same planted file at the same time.
 pub(super) const ATTEMPTS: u32 = 8;
 /// The age at which the writer of a temporary file must have been killed: no writer takes this long to rename its file.
 const ABANDONED: Duration = Duration::from_mins(1);
@@ -41,8 +41,8 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 pub struct Folder(OwnedFd);
 
 impl Folder {
-    /// Opens the folder for writing, and makes it where there is none. Owner and mode of the folder, of everything in it,
-    /// and of the folder above are corrected.
+    /// Opens the folder for writing, and creates it if there is none. Owner and mode of the folder, of
+    /// everything in it, and of the folder above are corrected.
     ///
     /// # Errors
     /// The errors of the file system, and [`io::ErrorKind::PermissionDenied`] for a folder like /tmp, which everybody may write.
@@ -50,15 +50,15 @@ impl Folder {
         Self::to_write(path, true)
     }
 
-    /// As [`Folder::make`], but only where there is a folder.
+    /// As [`Folder::make`], but only if there is a folder.
     ///
     /// # Errors
-    /// [`io::ErrorKind::NotFound`] where there is none.
+    /// [`io::ErrorKind::NotFound`] if there is none.
     pub fn mend(path: &Path) -> io::Result<Self> {
         Self::to_write(path, false)
     }
 
-    /// Corrects the folder of all apps, where there is one. `path` is `/run/rsgen`.
+    /// Corrects the folder of all apps, if there is one. `path` is `/run/rsgen`.
     ///
     /// # Errors
     /// As [`Folder::make`].
@@ -102,7 +102,7 @@ impl Folder {
     /// Removes the folder of an app with everything in it.
     ///
     /// # Errors
-    /// The errors of the file system; a folder that does not exist is no error.
+    /// The errors of the file system; a missing folder is not an error.
     pub fn discard(path: &Path) -> io::Result<()> {
         let (run, above, name) = parts(path)?;
         match upper(&run, above, false) {
@@ -135,7 +135,7 @@ impl Folder {
         openat(&self.0, name, how | OFlag::O_CLOEXEC, OWN)
     }
 
-    /// Writes a file of this name in the place of whatever has the name, and returns the file, open for more.
+    /// Writes a file of this name, replaces whatever has the name, and returns the file, open for more.
     ///
     /// The text is written under a temporary name first: rename(2) replaces a link or a FIFO instead of following it, and a
     /// reader never sees half a file.
@@ -175,7 +175,7 @@ impl Folder {
     /// Removes whatever has this name.
     ///
     /// # Errors
-    /// The errors of the file system; a name that nothing has is no error.
+    /// The errors of the file system; an unused name is not an error.
     pub fn remove(&self, name: &str) -> io::Result<()> {
         displace(&self.0, OsStr::new(name))
     }
@@ -195,7 +195,7 @@ impl Folder {
         PathBuf::from(format!("/proc/self/fd/{}/{name}", self.0.as_raw_fd()))
     }
 
-    /// Decides who may connect to the socket of this name, which is no link: everybody, or its owner alone.
+    /// Sets who may connect to the socket of this name, which is not a link: everybody, or only its owner.
     ///
     /// # Errors
     /// The errors of chmod(2).
@@ -276,7 +276,7 @@ fn own_folder(dir: &OwnedFd, name: &OsStr, is_made: bool) -> io::Result<Opened> 
 fn put_right(fd: OwnedFd, stat: &FileStat) -> io::Result<Opened> {
     // A folder with the sticky bit, like /tmp, is meant for everybody. It is not one of ours, so its mode stays.
     if stat.st_mode & Mode::S_ISVTX.bits() != 0 {
-        let fault = "the folder for state is one that everybody may write to";
+        let fault = "everybody may write to the state folder";
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, fault));
     }
     set_mode(&fd, stat, FOLDER)?;
@@ -307,7 +307,7 @@ fn sweep(dir: &OwnedFd) {
         if is_abandoned || !is_lock && !is_sound(&stat) {
             let _ = displace(dir, OsStr::from_bytes(bytes));
         } else if !is_lock && is_regular(&stat) && stat.st_mode & 0o7777 != FILE.bits() {
-            // By name is safe: nobody else could have put another file there since, because the folder is ours by now.
+            // Removing by name is safe: nobody else could have put another file there since, because the folder is ours by now.
             let _ = fchmodat(dir, name.as_c_str(), FILE, FchmodatFlags::FollowSymlink);
         }
     }
@@ -322,12 +322,12 @@ fn names(dir: &OwnedFd) -> io::Result<Vec<CString>> {
         .collect())
 }
 
-/// Frees a name: removes whatever has it. A folder is renamed before it is emptied, so that the name is free even if the
-/// folder's owner goes on filling it.
+/// Frees a name: removes whatever has it. A folder is renamed before it is emptied, so that the name is free
+/// even if the folder's owner keeps filling it.
 pub(super) fn displace(dir: &OwnedFd, name: &OsStr) -> io::Result<()> {
     match fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
-        // Another user's file stays, even where a capability would allow to remove it: a unit may have given a capability
-        // to a program of an ordinary user.
+        // Another user's file stays, even if a capability would allow removing it: a unit may have given a
+        // capability to a program of an ordinary user.
         Ok(stat) if !geteuid().is_root() && !is_ours(&stat) => return Err(Errno::EACCES.into()),
         Ok(_) => {}
         Err(Errno::ENOENT) => return Ok(()),
@@ -370,7 +370,7 @@ fn age(stat: &FileStat) -> Duration {
     now.unwrap_or_default().saturating_sub(changed)
 }
 
-/// Whether the user of this process owns it: root, or below `systemd --user` the user whose folder this is.
+/// Whether the user of this process owns the file: root, or below `systemd --user` the owner of this folder.
 pub(super) fn is_ours(stat: &FileStat) -> bool {
     stat.st_uid == geteuid().as_raw()
 }
@@ -380,7 +380,7 @@ pub(super) fn is_regular(stat: &FileStat) -> bool {
 }
 
 /// Whether only root or the reader can have written it. The reader's own file may have any mode, because older versions
-/// made it with any umask: it lies in a folder that nobody else enters, see `$XDG_RUNTIME_DIR` in environment.d(5).
+/// made it with any umask: it is in a folder that nobody else may enter, see `$XDG_RUNTIME_DIR` in environment.d(5).
 fn is_trusted(stat: &FileStat) -> bool {
     match stat.st_uid {
         0 => stat.st_mode & OTHERS_WRITE == 0,
@@ -388,7 +388,7 @@ fn is_trusted(stat: &FileStat) -> bool {
     }
 }
 
-/// Whether it may stay in one of our folders. A file that others could write is unsound even if root owns it.
+/// Whether the file may stay in one of our folders. A file that others could write is not trusted even if root owns it.
 fn is_sound(stat: &FileStat) -> bool {
     is_ours(stat) && (!is_regular(stat) || is_trusted(stat) && stat.st_nlink <= 1)
 }

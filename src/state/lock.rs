@@ -1,4 +1,4 @@
-//! The lock of a walk. No other user may open the file, because whoever can open a file can hold its lock, see flock(2).
+//! The lock of a walk. No other user may open the file, because every process that can open a file can hold its lock, see flock(2).
 
 use std::fs::File;
 use std::io;
@@ -43,7 +43,7 @@ impl Lock {
             let how = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
             let file = match folder.open_as(&Name::Lock.to_string(), how) {
                 Ok(file) => file,
-                // A link, a folder or a socket. A FIFO can be opened, and is found to be no regular file below.
+                // A link, a folder or a socket. A FIFO can be opened, and is recognised below as not being a regular file.
                 Err(Errno::ELOOP | Errno::EISDIR | Errno::ENXIO) => {
                     folder.remove(&Name::Lock.to_string())?;
                     continue;

@@ -1,11 +1,11 @@
 //! The files below `/run/rsgen`: their names, and the one way to open them.
 //!
-//! Root writes these files, and every user may read most of them; below `systemd --user` the user does both. Older versions
-//! created folders and files with the umask of their caller, so other users may have been able to write there. Hence a file
-//! is trusted only after its owner and mode were checked on the open descriptor, and nothing here depends on the umask:
-//! a writer removes whatever is not ours, and a reader treats it as missing.
+//! Root writes these files, and every user may read most of them; below `systemd --user` the user does both. Older
+//! versions created folders and files with the umask of their caller, so other users may have been able to write
+//! there. Hence a file is trusted only after its owner and mode were checked on the open descriptor, and nothing
+//! here depends on the umask: a writer removes any file that is not ours, and a reader treats it as missing.
 //!
-//! This room never follows a link below `/run`, never waits for a FIFO, and never interprets what the files contain.
+//! This room never follows a link below `/run`, never waits for a FIFO, and never interprets the content of the files.
 
 mod draft;
 mod folder;
@@ -38,43 +38,45 @@ pub enum Name {
     Lock,
     /// The progress of the walk, one JSON object a line.
     Walk,
-    /// When the last successful walk began, and by which plan.
+    /// The time when the last successful walk began, and its plan.
     Done,
     /// The numbers of the canaries, while a walk has any.
     Canary,
     /// The number of instances before `rsgen scale`, until that command has done its work.
     Scaling,
-    /// What the next walk is asked to do, if not to replace all instances.
+    /// The request for the next walk, if it is not to replace all instances.
     Asked,
     /// Why the cluster unit is being stopped.
     Verdict,
-    /// Who has asked for the job of the cluster unit that is queued.
+    /// The user who has requested the queued job of the cluster unit.
     AskedBy,
-    /// When the start of an app began whose address is corrected if its program binds another.
+    /// The time when the start of an app began whose address is corrected if its program binds another.
     Trial,
-    /// When the app was paused, until when, and which instances were stopped for it.
+    /// The start and the end of the pause, and the instances that were stopped for it.
     Pause,
-    /// That the pause unit is about to be started. Without it, that unit does nothing.
+    /// A note that the pause unit is about to be started. Without the note, that unit does nothing.
     PauseAsked,
     /// How often the app failed to start, and when the last time was.
     Failures,
     /// The generator's last good text.
     Good,
-    /// When, after a failure, instances may be replaced by themselves again.
+    /// The time when, after a failure, instances may be replaced by themselves again.
     Recycling,
     /// The runs of the instances that the brake unit has seen.
     Runs,
     /// The instance's quick deaths in a row.
     Deaths(u32),
+    /// The text of that file when it was removed: whoever compares runs has to know which death was counted.
+    Forgotten(u32),
     /// Why the instance did not become healthy at its last start.
     Unhealthy(u32),
-    /// Why the instance could not be added to those that get connections, or taken from them, when that was last tried.
+    /// Why the instance could not be added to those that get connections, or removed from them, at the last attempt.
     Unbalanced(u32),
     /// The release that the instance was started with.
     Release(u32),
     /// The run of the instance whose successor is to have the same release.
     Recycled(u32),
-    /// How the last scale unit for this number of instances has ended; 0 stands for one on each CPU.
+    /// The result of the last scale unit for this number of instances; 0 stands for one on each CPU.
     Scaled(u32),
     /// The run in which the instance has done its work, and the job of the cluster unit meanwhile.
     Finished(u32),
@@ -107,6 +109,7 @@ impl Display for Name {
             Self::Good => f.write_str("good.toml"),
             Self::Runs => f.write_str("runs"),
             Self::Deaths(number) => write!(f, "{number}.deaths"),
+            Self::Forgotten(number) => write!(f, "{number}.forgotten"),
             Self::Unhealthy(number) => write!(f, "{number}.unhealthy"),
             Self::Unbalanced(number) => write!(f, "{number}.unbalanced"),
             Self::Release(number) => write!(f, "{number}.release"),
@@ -160,7 +163,7 @@ impl Entry {
         }
     }
 
-    /// The path to show to a user. Never open it: [`Entry::open`] and [`Entry::write`] check what is there.
+    /// The path to show to a user. Never open it: [`Entry::open`] and [`Entry::write`] check the file first.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.folder.join(self.name.to_string())
@@ -169,7 +172,7 @@ impl Entry {
     /// Opens the file for reading.
     ///
     /// # Errors
-    /// [`io::ErrorKind::NotFound`] also when there is something that is not ours.
+    /// [`io::ErrorKind::NotFound`] also if the file is not ours.
     pub fn open(&self) -> io::Result<File> {
         Folder::look(&self.folder)?.open(&self.name.to_string())
     }
@@ -202,7 +205,7 @@ impl Entry {
     /// Removes the file.
     ///
     /// # Errors
-    /// As [`Entry::write`]; a file that does not exist is no error.
+    /// As [`Entry::write`]; a missing file is not an error.
     pub fn remove(&self) -> io::Result<()> {
         match Folder::mend(&self.folder) {
             Ok(folder) => folder.remove(&self.name.to_string()),
@@ -239,10 +242,17 @@ pub fn forget_deaths(folder: &Path, number: Option<u32>) {
         None => folder.names().unwrap_or_default(),
     };
     for name in names {
-        if name.ends_with(".deaths") || name == Name::Failures.to_string() {
-            // Best effort: if the file cannot be removed, its deaths go on counting.
-            let _ = folder.remove(&name);
+        let number = name.strip_suffix(".deaths");
+        if number.is_none() && name != Name::Failures.to_string() {
+            continue;
         }
+        let known = folder.open(&name).and_then(|file| text(file, LONGEST));
+        if let (Some(number), Ok(known)) = (number, known) {
+            // Without the copy, a death may be told twice.
+            let _ = folder.put(&format!("{number}.forgotten"), &known);
+        }
+        // Best effort: if the file cannot be removed, its deaths still count.
+        let _ = folder.remove(&name);
     }
 }
 
@@ -254,12 +264,12 @@ pub fn forget_releases(folder: &Path) {
     };
     let names = folder.names().unwrap_or_default();
     for name in names.iter().filter(|name| name.ends_with(".release")) {
-        // Best effort: what cannot be removed is forgotten at the next end that is asked for.
+        // Best effort: a file that cannot be removed is removed at the next requested end.
         let _ = folder.remove(name);
     }
 }
 
-/// The folder of the [`Notice`]s to the programs of all apps. It lies beside the folders of the apps.
+/// The folder of the [`Notice`]s to the programs of all apps. It is beside the folders of the apps.
 #[must_use]
 pub fn drain(folder: &Path) -> PathBuf {
     folder.parent().unwrap_or(folder).join("drain")
@@ -278,13 +288,13 @@ pub fn files(run: &Path) -> PathBuf {
     run.join(":files")
 }
 
-/// The folder of the [`Lock`] of a command that has a part of an app's reload done, below `/run/rsgen`. No app has a name with a colon.
+/// The folder of the [`Lock`] of a command that runs a part of an app's reload, below `/run/rsgen`. No app has a name with a colon.
 #[must_use]
 pub fn part(run: &Path, app: &str) -> PathBuf {
     run.join(format!(":part:{app}"))
 }
 
-/// A file in the folder [`drain`]. That the file exists tells the programs of one instance something.
+/// A file in the folder [`drain`]. Its existence is a message to the programs of one instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice {
     /// The instance drains.

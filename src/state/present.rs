@@ -1,4 +1,4 @@
-//! Which files of an app's state are there, by one look at its folder.
+//! The files of an app's state that exist, by one look at its folder.
 
 use std::collections::HashSet;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{Folder, Name};
 
-/// The names in the folder of an app's state, for who would open many files there that usually do not exist.
+/// The names in the folder of an app's state, for callers that would open many files there that usually do not exist.
 #[derive(Debug, Clone)]
 pub struct Present(Option<HashSet<String>>);
 
@@ -17,12 +17,12 @@ impl Present {
         match Folder::look(folder).and_then(|folder| folder.names()) {
             Ok(names) => Self(Some(names.into_iter().collect())),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Self(Some(HashSet::new())),
-            // A folder that may not be listed may have any file.
+            // A folder that cannot be listed may have any file.
             Err(_) => Self(None),
         }
     }
 
-    /// Whether the file may be there.
+    /// Whether the file may exist.
     #[must_use]
     pub fn has(&self, name: Name) -> bool {
         self.0

@@ -356,8 +356,8 @@ fn the_folders_are_those_that_tmpfiles_makes() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever is planted under whatever names, in a folder of whatever mode: what was written is what is read, everything
-    /// belongs to the writer, and nothing outside the folder has changed.
+    /// With anything planted under any name, in a folder of any mode, the text that was written is read back,
+    /// everything belongs to the writer, and nothing outside the folder has changed.
     #[test]
     fn planted_files_never_do_harm(
         planted in prop::collection::btree_map(

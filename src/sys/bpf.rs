@@ -25,8 +25,8 @@ const OBJ_INFO: u32 = 15;
 
 /// `BPF_PROG_TYPE_SK_REUSEPORT`
 const SK_REUSEPORT: u32 = 21;
-/// `BPF_SK_REUSEPORT_SELECT_OR_MIGRATE`, since Linux 5.14: the program is also asked where the connections go that wait at
-/// a listener that is being closed.
+/// `BPF_SK_REUSEPORT_SELECT_OR_MIGRATE`, since Linux 5.14: the program also chooses where the connections go
+/// that wait at a listener that is being closed.
 const SELECT_OR_MIGRATE: u32 = 40;
 /// `SO_ATTACH_REUSEPORT_EBPF`, see socket(7).
 const ATTACH: i32 = 52;
@@ -72,8 +72,8 @@ impl Attributes {
 /// Makes one call of bpf(2).
 ///
 /// # Safety
-/// Every address in the attributes is that of memory which is as long as the command reads or writes there, and which
-/// lives through the call.
+/// Every address in the attributes points to memory that is as long as the command reads or writes there, and that lives
+/// through the call.
 unsafe fn bpf(command: u32, mut attributes: Attributes) -> io::Result<i64> {
     let block = attributes.0.as_mut_ptr();
     let length = attributes.0.len();
@@ -81,7 +81,7 @@ unsafe fn bpf(command: u32, mut attributes: Attributes) -> io::Result<i64> {
     check(unsafe { libc::syscall(libc::SYS_bpf, command, block, length) })
 }
 
-/// As [`bpf`], for a command that makes a descriptor.
+/// As [`bpf`], for a command that creates a descriptor.
 ///
 /// # Safety
 /// As for [`bpf`].
@@ -110,7 +110,7 @@ impl<const VALUE: usize> Map<VALUE> {
     /// A new map of so many entries.
     ///
     /// # Errors
-    /// `EPERM` without the right to, and those of bpf(2).
+    /// `EPERM` without the right to do so, and those of bpf(2).
     pub fn create(kind: Kind, entries: u32, name: &str) -> io::Result<Self> {
         let kind = match kind {
             Kind::Array => 2,
@@ -147,7 +147,7 @@ impl<const VALUE: usize> Map<VALUE> {
         Err(io::ErrorKind::InvalidData.into())
     }
 
-    /// The value of a key; of a map of sockets their cookies, see `SO_COOKIE` in socket(7).
+    /// The value of a key; for a map of sockets, the cookie of the socket, see `SO_COOKIE` in socket(7).
     ///
     /// # Errors
     /// `ENOENT` where there is none, and those of bpf(2).
@@ -159,7 +159,7 @@ impl<const VALUE: usize> Map<VALUE> {
         Ok(value)
     }
 
-    /// Sets the value of a key; of a map of sockets the number of a descriptor.
+    /// Sets the value of a key; for a map of sockets, the number of a descriptor.
     ///
     /// # Errors
     /// `EBUSY` for a socket that is in a map, and those of bpf(2).
@@ -186,9 +186,10 @@ impl<const VALUE: usize> AsFd for Map<VALUE> {
 /// Loads a selector: instructions of eight bytes each, see `struct bpf_insn` in <linux/bpf.h>.
 ///
 /// # Errors
-/// `EPERM` without the right to, `EINVAL` on a kernel that is too old; where the verifier refuses the program, its last words.
+/// `EPERM` without the right to do so, `EINVAL` on a kernel that is too old; if the verifier refuses the program, the end of
+/// its log.
 pub fn load(instructions: &[u64], name: &str) -> io::Result<OwnedFd> {
-    // The kernel lets a program that is not under its own licence call few functions.
+    // The kernel lets a program that is not under the GPL call few functions.
     let licence = c"GPL";
     let attributes = || {
         Attributes::new()
@@ -199,7 +200,7 @@ pub fn load(instructions: &[u64], name: &str) -> io::Result<OwnedFd> {
             .name(48, name)
             .u32(68, SELECT_OR_MIGRATE)
     };
-    // SAFETY: instructions and licence live through the call. Without a log, a good program cannot fail for want of room.
+    // SAFETY: instructions and licence live through the call. Without a log, a good program cannot fail for lack of room.
     let refused = match unsafe { descriptor(PROG_LOAD, attributes()) } {
         Ok(program) => return Ok(program),
         Err(e) if e.raw_os_error() == Some(libc::EPERM) => return Err(e),
@@ -224,7 +225,7 @@ pub fn load(instructions: &[u64], name: &str) -> io::Result<OwnedFd> {
     )
 }
 
-/// Attaches a selector to the group that a listener with `SO_REUSEPORT` belongs to, in place of the one before.
+/// Attaches a selector to the group that a listener with `SO_REUSEPORT` belongs to, and replaces the previous one.
 ///
 /// # Errors
 /// The errors of setsockopt(2).

@@ -19,7 +19,7 @@ pub struct Local {
     pub second: i32,
 }
 
-/// Returns the local time for a number of seconds since 1970; `None` for a year that has no number.
+/// Returns the local time for a number of seconds since 1970; `None` for a year that is out of range.
 #[must_use]
 pub fn local(seconds: i64) -> Option<Local> {
     let mut parts = std::mem::MaybeUninit::<libc::tm>::uninit();

@@ -15,7 +15,7 @@ use nix::sys::socket::{
 /// The reserved ports that programs connect from, as bindresvport(3) has them.
 const RESERVED: RangeInclusive<u16> = 600..=1023;
 
-/// Connects from an address of this host: from a port below 1024, if this process may bind one, and else from any.
+/// Connects from an address of this host: from a port below 1024, if this process may bind one, otherwise from any.
 ///
 /// # Errors
 /// The errors of connect(2), and `TimedOut`.
@@ -56,7 +56,7 @@ fn begin_at(from: SocketAddrV4, to: SocketAddrV4) -> nix::Result<TcpStream> {
         None,
     )?;
     if from.port() == 0 {
-        // The port is chosen when the other end is known, so that there are as many as usual.
+        // The port is chosen when the other end is known, so that as many ports are available as usual.
         setsockopt(&fd, sockopt::IpBindAddressNoPort, &true)?;
     } else {
         // The port may have been that of a connection a moment ago.
@@ -69,7 +69,7 @@ fn begin_at(from: SocketAddrV4, to: SocketAddrV4) -> nix::Result<TcpStream> {
     }
 }
 
-/// The time until then, at least a millisecond.
+/// The time until the deadline, at least a millisecond.
 ///
 /// # Errors
 /// `TimedOut` when none is left.

@@ -1,9 +1,9 @@
 //! The entry point of the programs, and the environment that they were started with.
 //!
-//! systemd starts the commands of a unit with the environment of the app, even those that run as root. The C library reads
-//! variables before `main`: `GLIBC_TUNABLES`, and in a static program `LD_LIBRARY_PATH` and its kin for a later dlopen(3). So
-//! the kernel enters the programs here, and the C library gets empty strings in place of the variables. The real environment
-//! is available as data, from [`environment`].
+//! systemd starts the commands of a unit with the environment of the app, even those that run as root. The C
+//! library reads variables before `main`: `GLIBC_TUNABLES`, and in a static program `LD_LIBRARY_PATH` and the
+//! like for a later dlopen(3). So the kernel enters the programs here, and the C library gets empty strings
+//! instead of the variables. The real environment is available as data, from [`environment`].
 
 #![expect(
     unsafe_code,
@@ -14,21 +14,21 @@ use std::ffi::{CStr, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
-/// The first string of the environment. execve(2) stores the strings one behind the other, see `create_elf_tables` in
-/// `fs/binfmt_elf.c` of the kernel.
+/// The first string of the environment. execve(2) stores the strings one after the other, see
+/// `create_elf_tables` in `fs/binfmt_elf.c` of the kernel.
 #[unsafe(no_mangle)]
 static RSGEN_ENVIRONMENT: AtomicPtr<libc::c_char> = AtomicPtr::new(std::ptr::null_mut());
 /// The number of strings of the environment.
 #[unsafe(no_mangle)]
 static RSGEN_VARIABLES: AtomicUsize = AtomicUsize::new(0);
-/// The string that the C library gets in place of every variable.
+/// The string that the C library gets instead of each variable.
 #[unsafe(no_mangle)]
 static RSGEN_NOTHING: [u8; 1] = [0];
 
-// The stack has the number of arguments, the arguments, a null, the variables, a null, see "Initial Process Stack" in the
-// ABI of each architecture. The code changes neither the stack pointer nor a register that `_start` reads (`rdx` and `x0`).
-// It addresses its data relative to the instruction, because the program is not relocated yet. The number of variables
-// stays the same, because the C library finds the auxiliary vector behind them.
+// The stack has the number of arguments, the arguments, a null, the variables, a null, see "Initial Process Stack"
+// in the ABI of each architecture. The code changes neither the stack pointer nor a register that `_start` reads
+// (`rdx` and `x0`). It addresses its data relative to the instruction, because the program is not relocated yet.
+// The number of variables stays the same, because the C library finds the auxiliary vector after them.
 #[cfg(target_arch = "x86_64")]
 std::arch::global_asm!(
     ".globl rsgen_entry",
@@ -125,14 +125,14 @@ fn strings() -> Vec<&'static OsStr> {
         // writes to them.
         let string = unsafe { CStr::from_ptr(next) };
         found.push(OsStr::from_bytes(string.to_bytes()));
-        // SAFETY: as above; behind the last string is the name of the program's file, which is not read.
+        // SAFETY: as above; after the last string is the name of the program's file, which is not read.
         next = unsafe { next.add(string.count_bytes() + 1) };
     }
     found
 }
 
-/// Makes a variable visible to the libraries of this process. Only for the beginning of a program, while it has one thread,
-/// see setenv(3).
+/// Makes a variable visible to the libraries of this process. Only at the beginning of a program, while it
+/// has one thread, see setenv(3).
 pub fn tell(name: &str, value: &OsStr) {
     #[expect(clippy::disallowed_methods, reason = "the one place")]
     // SAFETY: called at the beginning of `main`, before there is a second thread.

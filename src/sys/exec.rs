@@ -33,7 +33,7 @@ pub fn exec(words: &[OsString], environment: &[(OsString, OsString)]) -> io::Err
         };
         let Err(errno) = nix::unistd::execve(&path, &arguments, &variables);
         let error = io::Error::from(errno);
-        // That a file may not be executed explains more than that a later folder of `$PATH` has no such file.
+        // `EACCES` for one file explains more than `ENOENT` for a later folder of `$PATH`.
         if error.kind() != io::ErrorKind::NotFound || last.kind() == io::ErrorKind::NotFound {
             last = error;
         }

@@ -14,7 +14,7 @@ use super::socket::set;
 /// The requests that a filter holds back, by the first four bytes of their method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Starts {
-    /// Requests that a client may repeat whatever became of them, see "Safe Methods" in RFC 9110.
+    /// Requests that a client may repeat whatever their outcome, see "Safe Methods" in RFC 9110.
     Safe,
     /// Requests with any method.
     Any,
@@ -32,7 +32,7 @@ impl Starts {
     }
 }
 
-/// The most instructions that a filter of ours has.
+/// The largest number of instructions in a filter of ours.
 const LONGEST: usize = 24;
 
 fn instruction(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {

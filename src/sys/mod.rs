@@ -1,5 +1,5 @@
-//! Every unsafe block and raw system call, each with its SAFETY comment; nothing else. A function is as small as the call that
-//! it wraps, and decides nothing.
+//! Every unsafe block and raw system call, each with its SAFETY comment, and nothing else. A function is as
+//! small as the call that it wraps, and decides nothing.
 
 pub mod bpf;
 pub mod clock;

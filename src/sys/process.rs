@@ -66,7 +66,7 @@ fn clone(flags: libc::c_int) -> io::Result<Side> {
     }
 }
 
-/// Lets nobody but root inspect this process, see `PR_SET_DUMPABLE` in prctl(2).
+/// Allows only root to inspect this process, see `PR_SET_DUMPABLE` in prctl(2).
 ///
 /// # Errors
 /// The errors of prctl(2).
@@ -99,8 +99,8 @@ pub fn drop_ambient_ptrace() {
     }
 }
 
-/// Gives up every capability but those for maps and programs of bpf(2). Where a container has none of these, the one that
-/// stood for them before Linux 5.8 is kept.
+/// Gives up every capability but those for maps and programs of bpf(2). In a container that has none of
+/// these, the one that included them before Linux 5.8 is kept.
 ///
 /// # Errors
 /// The errors of capset(2).
@@ -288,7 +288,7 @@ pub fn pass_on_nothing() {
     };
 }
 
-/// Has a program that is started with this command receive every signal, also those that this process has blocked.
+/// Makes a program that is started with this command receive every signal, even those that this process has blocked.
 pub fn unblock_signals(command: &mut Command) -> &mut Command {
     // SAFETY: between fork and exec the closure only makes a system call, which signal-safety(7) allows, and allocates nothing.
     unsafe {
@@ -299,11 +299,11 @@ pub fn unblock_signals(command: &mut Command) -> &mut Command {
     }
 }
 
-/// Gives this thread, and what it starts, an empty session keyring, see session-keyring(7). Another user whose program
-/// inherits a session keyring has its keys.
+/// Gives this thread and its children an empty session keyring, see session-keyring(7). A program of another
+/// user would inherit the keys of the session keyring.
 pub fn leave_session_keyring() {
     let anonymous = std::ptr::null::<libc::c_char>();
-    // SAFETY: without a name the call reads no memory. Where a kernel or a filter forbids it, there are no keys either.
+    // SAFETY: without a name the call reads no memory. If a kernel or a filter forbids the call, there are no keys either.
     unsafe {
         libc::syscall(
             libc::SYS_keyctl,
@@ -326,7 +326,7 @@ pub fn close_range(first: u32, last: u32) {
 mod tests {
     use super::*;
 
-    /// What a thread has left of its capabilities: rights belong to threads, and the other tests keep theirs.
+    /// The remaining capabilities of a thread: rights belong to threads, and the other tests keep theirs.
     fn left(give_up: fn() -> io::Result<()>) -> (CapabilitySet, CapabilitySet, bool) {
         let run = move || {
             let before = thread::capabilities(None).unwrap().permitted;

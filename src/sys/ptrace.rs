@@ -14,9 +14,9 @@ use super::check;
 /// The size of the kernel's `sigset_t`, which has 64 signals.
 const MASK_BYTES: usize = 8;
 
-/// `PTRACE_GET_RSEQ_CONFIGURATION`, which libc has for x86-64 alone.
+/// `PTRACE_GET_RSEQ_CONFIGURATION`, which libc has only for x86-64.
 const GET_RSEQ: libc::c_uint = 0x420f;
-/// `PTRACE_GET_SYSCALL_INFO`, which libc has for x86-64 alone.
+/// `PTRACE_GET_SYSCALL_INFO`, which libc has only for x86-64.
 const GET_SYSCALL_INFO: libc::c_uint = 0x420e;
 
 /// The option that suspends the thread's seccomp filters while it is traced, see `PTRACE_O_SUSPEND_SECCOMP` in ptrace(2). The
@@ -33,7 +33,7 @@ pub enum Stop {
     Signal(i32),
     /// The thread enters or leaves a system call; with `PTRACE_O_TRACESYSGOOD`.
     Syscall,
-    /// One of the `PTRACE_EVENT_` stops.
+    /// A `PTRACE_EVENT_` stop.
     Event(i32),
     /// The thread has ended.
     Gone,
@@ -92,7 +92,7 @@ pub struct EnteredCall {
     pub number: i64,
     /// All six arguments, used or not.
     pub arguments: [u64; 6],
-    /// The instruction pointer, which is behind the instruction that made the call.
+    /// The instruction pointer, which is after the instruction that made the call.
     pub instruction: u64,
     /// `AUDIT_ARCH_…`, because the meaning of a number depends on the architecture.
     pub architecture: u32,
@@ -157,7 +157,7 @@ pub const ARCHITECTURE: u32 = if cfg!(target_arch = "aarch64") {
     0xc000_003e
 };
 
-/// Detaches from a thread, which goes on untraced; the signal is as in [`go_on`].
+/// Detaches from a thread, which continues untraced; the signal is as in [`go_on`].
 ///
 /// # Errors
 /// `ESRCH` when the thread is not stopped, or gone.
@@ -199,7 +199,7 @@ fn fetch<const N: usize>(request: libc::c_uint, tid: i32) -> io::Result<[u64; N]
 /// # Errors
 /// `ESRCH` when the thread is not stopped, or gone.
 pub fn mask(tid: i32) -> io::Result<u64> {
-    // The kernel wants to be told the exact size of its `sigset_t`, which is that of one word.
+    // The kernel requires the exact size of its `sigset_t`, which is that of one word.
     let [mask] = fetch(libc::PTRACE_GETSIGMASK, tid)?;
     Ok(mask)
 }

@@ -1,4 +1,4 @@
-//! Ending at once and successfully on SIGTERM, and not at all by the keys of a terminal.
+//! Ends a process at once and successfully on SIGTERM, and not at all by the keys of a terminal.
 
 #![expect(unsafe_code, reason = "a signal handler")]
 
@@ -24,8 +24,8 @@ pub fn exit_on_sigterm() {
 
 extern "C" fn go_on(_: libc::c_int) {}
 
-/// The keys Ctrl-C and Ctrl-\ of the terminal do not end this process as long as this value lives. A program that it starts meanwhile is
-/// not affected, because execve(2) resets handlers.
+/// Keeps the keys Ctrl-C and Ctrl-\ of the terminal from ending this process as long as this value lives.
+/// Programs that it starts meanwhile are not affected, because execve(2) resets handlers.
 #[derive(Debug)]
 #[must_use]
 pub struct Unbroken {
@@ -33,7 +33,7 @@ pub struct Unbroken {
 }
 
 impl Unbroken {
-    /// Begins now.
+    /// Begins to ignore the keys.
     pub fn begin() -> Self {
         let action = SigAction::new(
             SigHandler::Handler(go_on),
@@ -55,7 +55,7 @@ impl Unbroken {
 impl Drop for Unbroken {
     fn drop(&mut self) {
         for (signal, before) in &self.before {
-            // SAFETY: the action is the one that was there.
+            // SAFETY: the action is the previous one.
             let _ = unsafe { sigaction(*signal, before) };
         }
     }

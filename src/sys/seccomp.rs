@@ -32,7 +32,7 @@ pub struct Call {
     pub id: u64,
     /// The number of the calling thread, in the supervisor's PID namespace.
     pub thread: u32,
-    /// Which call it is.
+    /// The kind of the call.
     pub kind: Kind,
     /// The first argument: for the calls about sockets a descriptor.
     pub fd: RawFd,
@@ -80,7 +80,7 @@ fn number(call: libc::c_long) -> u32 {
     u32::try_from(call).unwrap_or(u32::MAX)
 }
 
-/// The program of the filter, which reports these calls, whatever their arguments are, and two depending on theirs.
+/// The program of the filter, which reports these calls, whatever their arguments are, and two others depending on their arguments.
 ///
 /// - bind(2), unless the address is shorter than `shortest`: getaddrinfo(3) binds a netlink socket, with an address of 12 bytes,
 ///   at every look-up.
@@ -277,8 +277,8 @@ pub fn receive(listener: BorrowedFd<'_>) -> io::Result<Option<Call>> {
     }))
 }
 
-/// Whether the calling thread still waits. If it does, what was read from its process before was not that of another process
-/// with the same PID.
+/// Whether the calling thread still waits. If it does, everything read from its process before did not come
+/// from another process with the same PID.
 #[must_use]
 pub fn is_waiting(listener: BorrowedFd<'_>, id: u64) -> bool {
     let mut id = id;
@@ -341,7 +341,7 @@ pub fn replace(
 mod tests {
     use super::*;
 
-    /// What the kernel would make of a call with these numbers.
+    /// The action of the kernel for a call with these numbers.
     fn result(program: &[sock_filter], arch: u32, call: libc::c_long, args: [u32; 3]) -> u32 {
         let [first, second, third] = args;
         let data = [number(call), arch, 0, 0, first, 0, second, 0, third];

@@ -27,7 +27,7 @@ pub struct Shape {
 /// The size of the longest address, see `struct sockaddr_storage` in sockaddr(3type).
 pub const LONGEST_ADDRESS: usize = size_of::<libc::sockaddr_storage>();
 
-/// Gets as much of a socket option as there is room for, and returns its length.
+/// Gets as much of a socket option as there is room for, and returns the length.
 fn get(fd: BorrowedFd<'_>, level: i32, name: i32, value: &mut [u8]) -> io::Result<usize> {
     let mut length = libc::socklen_t::try_from(value.len()).unwrap_or(0);
     // SAFETY: the kernel writes at most `length` bytes, as many as there are.
@@ -79,7 +79,7 @@ pub fn set_number(fd: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::
 pub(super) fn set<T>(fd: BorrowedFd<'_>, level: i32, name: i32, value: &T) -> io::Result<()> {
     let length = libc::socklen_t::try_from(size_of::<T>()).unwrap_or(0);
     let value = std::ptr::from_ref(value).cast();
-    // SAFETY: the kernel reads `length` bytes, the size of the value, and whatever that points to lives through the call.
+    // SAFETY: the kernel reads `length` bytes, the size of the value, and all memory that it points to lives through the call.
     check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, value, length) }).map(drop)
 }
 
@@ -169,7 +169,7 @@ pub fn drop_everything(fd: BorrowedFd<'_>) -> io::Result<()> {
     set(fd, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
 }
 
-/// The bytes that a connection has received and that nobody has read yet, see `SIOCINQ` in tcp(7).
+/// The bytes that a connection has received and that have not been read yet, see `SIOCINQ` in tcp(7).
 ///
 /// # Errors
 /// The errors of ioctl(2).

@@ -3,29 +3,18 @@
 //! A unit has its job until somebody waits for the job, or until the next pause; then the job ends. The clock advances with
 //! each pause, and with each wait for a job that does not end.
 
+#[cfg(test)]
+mod moment;
+mod start;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::{ActiveState, Brief, Error, Job, JobResult, Manager, QueuedJob, Timer, Unit, Verb};
 
-/// The result of the next start of a unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
-    /// The unit becomes READY.
-    Works,
-    /// The unit exits with status 1 before READY, and systemd is about to restart it.
-    Fails,
-    /// The unit exits with status 1 before READY, and nothing starts it again.
-    GivesUp,
-    /// The unit never becomes READY: the start times out.
-    Hangs,
-    /// The unit never becomes READY, and the job does not end either.
-    Stuck,
-    /// The unit becomes READY, and exits with the next pause.
-    DiesLater,
-    /// The unit becomes READY, and the job is skipped.
-    Skips,
-}
+#[cfg(test)]
+pub use moment::instant;
+pub use start::Start;
 
 /// A systemd whose units exist only in this value.
 #[derive(Debug, Default)]
@@ -248,6 +237,8 @@ impl Fake {
 
     fn advance(&mut self, time: Duration) {
         self.clock += time;
+        #[cfg(test)]
+        moment::pass(time);
         let (now, later) = (self.clock, std::mem::take(&mut self.later));
         for (at, unit) in later {
             if at <= now {

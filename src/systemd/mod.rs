@@ -340,7 +340,15 @@ pub trait Manager {
 /// # Errors
 /// [`Error::NoBus`] when there is no bus or no systemd on it.
 pub fn connect(scope: Scope) -> Result<Box<dyn Manager>, Error> {
-    Ok(Box::new(dbus::Bus::connect(scope)?))
+    connect_within(scope, dbus::HELLO)
+}
+
+/// Connects to the systemd of a scope, where a bus that takes connections and does not answer may keep nobody waiting for longer than this.
+///
+/// # Errors
+/// As of [`connect`].
+pub fn connect_within(scope: Scope, at_most: Duration) -> Result<Box<dyn Manager>, Error> {
+    Ok(Box::new(dbus::Bus::connect(scope, at_most)?))
 }
 
 /// Connects to the systemd of another host through a program that carries the bus over its standard input and output. Returns as well

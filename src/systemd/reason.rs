@@ -12,7 +12,7 @@ use super::{ActiveState, Unit};
 use crate::contract::ERRORED;
 use steps::STEPS;
 
-/// The beginning of the reason where systemd has ended a unit that took too long.
+/// The beginning of the reason if systemd has ended a unit that took too long.
 pub const TIMED_OUT: &str = "timed out: ";
 
 /// Returns the reason for the state of a unit, with the usual next step if there is one.
@@ -38,7 +38,7 @@ pub(super) fn reason(unit: &Unit) -> String {
             unit.name
         ),
         ("protocol", CLD_EXITED) => format!(
-            "exited with status {} before it was READY; a program that goes to the background has to be told to stay \
+            "exited with status {} before it was READY; a program that forks into the background needs its option to stay \
              in the foreground",
             unit.exit_status
         ),
@@ -77,7 +77,7 @@ fn unusable(unit: &Unit) -> Option<String> {
 /// Describes which of its times a unit has exceeded. One that has been READY since it was started was too slow to end.
 fn timed_out(unit: &Unit) -> &'static str {
     match (unit.inactive_exit, unit.active_enter) {
-        (Duration::ZERO, _) => "not READY, or not gone, within its time",
+        (Duration::ZERO, _) => "timed out before it was READY, or before it had stopped",
         (started, ready) if ready < started => "not READY within `listen_timeout`",
         _ => "it did not end within `kill_timeout`, or ran for longer than `RuntimeMaxSec=`",
     }
@@ -112,7 +112,7 @@ fn exited(status: i32) -> String {
 }
 
 /// The status with which env(1) and shells say so.
-const NOT_FOUND: &str = "exited with status 127: a program that it runs is in no folder of `PATH`; write the folder, as in \
+const NOT_FOUND: &str = "exited with status 127: a program that it runs was not found in `PATH`; write the folder, as in \
                          `env = { PATH = \"/opt/node/bin:/usr/local/bin:/usr/bin:/bin\" }`";
 
 #[cfg(test)]
@@ -146,9 +146,12 @@ mod tests {
         assert!(told(seconds(9), seconds(5)).ends_with("not READY within `listen_timeout`"));
         assert!(told(seconds(9), seconds(0)).ends_with("not READY within `listen_timeout`"));
         assert!(told(seconds(9), seconds(10)).starts_with("timed out: it did not end within"));
-        // A unit that says nothing of READY is up at the moment in which it is started.
+        // A unit that does not report READY is up at the moment at which it is started.
         assert!(told(seconds(9), seconds(9)).starts_with("timed out: it did not end within"));
-        assert!(told(seconds(0), seconds(0)).ends_with("not READY, or not gone, within its time"));
+        assert!(
+            told(seconds(0), seconds(0))
+                .ends_with("timed out before it was READY, or before it had stopped")
+        );
     }
 
     #[test]

@@ -214,6 +214,8 @@ pub struct Unit {
     pub memory_current: Option<u64>,
     /// Processor time of the unit's control group in nanoseconds; `None` without CPU accounting.
     pub cpu_usage_nsec: Option<u64>,
+    /// Whether a process of an earlier run was seen in its control group, as `KillMode=process` leaves some.
+    pub has_leftovers: bool,
 }
 
 impl Unit {

@@ -1,4 +1,4 @@
-//! The directives that a user may pass through, and why some are refused.
+//! The directives that a user may pass through, and the reasons why some are refused.
 //!
 //! `directives.txt` lists the directives of each section and the versions of systemd that have them, so that a misspelt
 //! name is an error here: systemd itself only logs a warning about a name that it does not know.
@@ -145,7 +145,7 @@ pub fn check_value(value: &str) -> Result<(), Fault> {
             "a directive is one line; write a list for several lines",
         ));
     }
-    // Whether spaces after it count depends on who reads the line.
+    // Whether spaces after the backslash count depends on the reader of the line.
     if value.trim_end().ends_with('\\') {
         return Err(Fault::new(
             "the value ends in a backslash",

@@ -1,5 +1,5 @@
-//! What systemd reads: names, quoting and directives, and the error for a value that cannot become part of a unit.
-//! Pure; nothing here knows about apps or files.
+//! The text that systemd reads: names, quoting and directives, and the error for a value that cannot become
+//! part of a unit. Pure; nothing here knows about apps or files.
 
 mod assigned;
 pub mod directive;

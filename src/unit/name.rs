@@ -123,8 +123,8 @@ impl<'a> Units<'a> {
         format!("{}:2.socket", self.app)
     }
 
-    /// `NAME:2.service`: the service that a socket unit names while it is being opened. systemd starts no socket whose service is
-    /// active, as the cluster unit is.
+    /// `NAME:2.service`: the service that a socket unit names while it is being opened. systemd does not
+    /// start a socket with an active service, such as the cluster unit.
     #[must_use]
     pub fn opener(self) -> String {
         format!("{}:2.service", self.app)
@@ -154,7 +154,7 @@ impl<'a> Units<'a> {
         format!("{}@*.socket", self.app)
     }
 
-    /// The listener of whichever instance a template is used for, as the template names it.
+    /// The listener of the instance that a template is used for, as the template names it.
     #[must_use]
     pub fn own_listener(self) -> String {
         format!("{}@%i.socket", self.app)
@@ -166,7 +166,7 @@ impl<'a> Units<'a> {
         format!("{}:join@.service", self.app)
     }
 
-    /// The unit that adds the listener of whichever instance a template is used for.
+    /// The unit that adds the listener of the instance that a template is used for.
     #[must_use]
     pub fn own_join(self) -> String {
         format!("{}:join@%i.service", self.app)
@@ -178,7 +178,7 @@ impl<'a> Units<'a> {
         format!("{}:join@{number}.service", self.app)
     }
 
-    /// A glob for those that are loaded.
+    /// A glob for such units that are loaded.
     #[must_use]
     pub fn joins(self) -> String {
         format!("{}:join@*.service", self.app)
@@ -190,7 +190,7 @@ impl<'a> Units<'a> {
         format!("{}.timer", self.app)
     }
 
-    /// `rsgen-reload@NAME.service`: the unit that the timer starts to have the app reloaded.
+    /// `rsgen-reload@NAME.service`: the unit that the timer starts to reload the app.
     #[must_use]
     pub fn reloader(self) -> String {
         format!("{RELOADER}@{}.service", self.app)
@@ -248,8 +248,8 @@ impl<'a> Units<'a> {
         format!("{}:watch.service", self.app)
     }
 
-    /// `NAME:brake.service`: runs while instances come up, and ends the restarts of one that systemd can run no command
-    /// of.
+    /// `NAME:brake.service`: runs while instances come up, and ends the restarts of an instance that systemd
+    /// cannot run any command of.
     #[must_use]
     pub fn brake(self) -> String {
         format!("{}:brake.service", self.app)
@@ -261,7 +261,7 @@ impl<'a> Units<'a> {
         format!("{}:recycle.service", self.app)
     }
 
-    /// `NAME:recycle.timer`: starts that unit again and again while the app is active.
+    /// `NAME:recycle.timer`: starts that unit repeatedly while the app is active.
     #[must_use]
     pub fn recycle_timer(self) -> String {
         format!("{}:recycle.timer", self.app)
@@ -273,7 +273,7 @@ impl<'a> Units<'a> {
         format!("{}:pause.service", self.app)
     }
 
-    /// The units beside the instances and the schedule that run a command of rsgen's.
+    /// The units beside the instances and the schedule that run a command of rsgen.
     #[must_use]
     pub fn beside(self) -> Vec<String> {
         vec![
@@ -302,7 +302,7 @@ impl<'a> Units<'a> {
         format!("{}.wants", self.cluster())
     }
 
-    /// The socket and the cluster unit, as arguments of systemctl(1) for what affects the whole app.
+    /// The socket and the cluster unit, as arguments of systemctl(1) for commands on the whole app.
     #[must_use]
     pub fn whole(self) -> String {
         format!("{} {}", self.socket(), self.cluster())
@@ -381,8 +381,8 @@ fn of_stem(stem: &str) -> Option<(&str, Member)> {
     is_name(app).then_some((app, member))
 }
 
-/// Parses the number of an instance. `web@07.service` is another unit than `web@7.service`, and no unit of rsgen's has
-/// such a name.
+/// Parses the number of an instance. `web@07.service` is another unit than `web@7.service`, and no unit of
+/// rsgen has such a name.
 fn canonical(text: &str) -> Option<u32> {
     let number: u32 = text.parse().ok()?;
     (number.to_string() == text).then_some(number)

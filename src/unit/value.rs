@@ -1,4 +1,4 @@
-//! Finds values that systemd would ignore: it only logs a warning about such a line and goes on without it.
+//! Finds values that systemd would ignore: it only logs a warning about such a line and continues without it.
 //!
 //! Only directives with a simple type of value are checked; those of free form are accepted. A value that any systemd
 //! of the list accepts is never refused: where versions differ or a rule depends on the host, the value is accepted. A

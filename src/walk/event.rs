@@ -23,7 +23,7 @@ pub enum Others {
     AsTheyWere,
 }
 
-/// How a run of an instance ended, where that is known better than systemd tells.
+/// How a run of an instance ended, if that is known better than systemd reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
     /// The reason, for people.
@@ -128,7 +128,7 @@ pub enum Event {
         /// The first failure.
         failed: Failed,
     },
-    /// An instance failed twice, and the walk goes on, because fewer than `max_failures` had failed.
+    /// An instance failed twice, and the walk continues, because fewer than `max_failures` had failed.
     Failed {
         /// The number of the instance.
         number: u32,
@@ -176,7 +176,7 @@ pub enum Event {
         /// Milliseconds that the drain and the stop took.
         took_ms: u64,
     },
-    /// A canary stays when the walk ends, until another walk goes on with it or stops it.
+    /// A canary stays when the walk ends, until another walk continues with it or stops it.
     CanaryKept {
         /// The number of the canary.
         number: u32,

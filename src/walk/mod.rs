@@ -1,6 +1,6 @@
 //! The rolling reload: the canaries, then every instance in order, each after the one before is READY.
 //!
-//! A state machine over [`Manager`]: no file, no bus. Every step is told as an [`Event`]; what was
+//! A state machine over [`Manager`]: no file, no bus. Every step is reported as an [`Event`]; what was
 //! not seen to work is never told as done.
 
 mod canary;
@@ -40,7 +40,7 @@ pub struct Plan {
     pub settle: Duration,
     /// The step after more instances than `max_failures` failed twice.
     pub on_failure: OnFailure,
-    /// How many instances may fail twice while the walk goes on.
+    /// How many instances may fail twice while the walk continues.
     pub max_failures: u32,
     /// The bound of one step: stop an instance and start it until READY.
     pub step: Duration,
@@ -62,7 +62,7 @@ pub trait Witness {
     fn keep_canaries(&mut self, numbers: &[u32]) -> bool;
     /// The canaries of a walk that was killed.
     fn canaries_left(&mut self) -> Vec<u32>;
-    /// How the last run of an instance ended, where that is known better than systemd tells.
+    /// How the last run of an instance ended, if that is known better than systemd reports it.
     fn cause(&self, number: u32) -> Option<Cause>;
 }
 
@@ -164,7 +164,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Returns whether an instance serves that is no canary. If systemd cannot be asked, they may.
+    /// Returns whether an instance that is not a canary serves; true if systemd cannot be queried, since one may.
     fn does_any_serve(&mut self) -> bool {
         let units = self.manager.units(&self.units().instances());
         units.map_or(true, |units| {
@@ -213,7 +213,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Notes a failure that the walk goes on after. Returns it where it is one too many.
+    /// Notes a failure after which the walk continues. Returns the failure if it is one too many.
     fn tolerate(&mut self, failed: Failed) -> Result<(), Failed> {
         let failures = u32::try_from(self.failures.len()).unwrap_or(u32::MAX);
         let (Some(number), true) = (failed.number, failures < self.plan.max_failures) else {
@@ -276,7 +276,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// READY, and where no canary has shown that the new version stays up, settled.
+    /// READY, and if no canary has shown that the new version stays up, settled.
     fn proven(
         &mut self,
         number: u32,
@@ -333,7 +333,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// An instance that failed twice may have come up since, because systemd goes on starting it.
+    /// An instance that failed twice may have come up since, because systemd keeps starting it.
     fn look_again(&mut self, number: u32, unit: &Unit) -> Result<(), Failed> {
         let since = Instant::now();
         if !unit.is_ready() {

@@ -1,7 +1,7 @@
 //! Instances that do not end: every process of one may ask systemd for more time, again and again
 //! (`EXTEND_TIMEOUT_USEC=` in `sd_notify(3)`), so that systemd's own time-outs bound nothing.
 //!
-//! Whoever waits for instances looks here meanwhile. One that has been on its way down for longer
+//! All code that waits for instances looks here meanwhile. One that has been on its way down for longer
 //! than its app allows is killed, all of its processes at once.
 
 use std::collections::BTreeMap;
@@ -13,10 +13,10 @@ use crate::unit::name::Units;
 
 /// The least time that systemd gets beyond the app's own bounds.
 const MARGIN: Duration = Duration::from_secs(5);
-/// A killed instance has its `ExecStopPost=` to run; one that is still there after this is killed once more.
+/// A killed instance has its `ExecStopPost=` to run; one that still exists after this is killed again.
 const BETWEEN_KILLS: Duration = Duration::from_secs(10);
 
-/// Each look asks systemd about every one of them, so there is no more than one in this time.
+/// Each look queries systemd about every one of them, so there is no more than one in this time.
 const GLANCE: Duration = Duration::from_millis(500);
 
 /// An instance that was killed.

@@ -46,7 +46,7 @@ impl Record {
         }
     }
 
-    /// Reads a line; `None` if the line is no JSON object, as when its walk was killed in the middle of it.
+    /// Reads a line; `None` if the line is not a JSON object, as when its walk was killed in the middle of it.
     #[must_use]
     pub fn parse(line: &str) -> Option<Self> {
         serde_json::from_str(line).ok()

@@ -8,7 +8,7 @@ use crate::systemd::Manager;
 /// Replaces these instances one after the other.
 ///
 /// # Errors
-/// The first failure. The instances after it were not touched, and where the canary failed, none was.
+/// The first failure. The instances after it were not touched, and if the canary failed, none was.
 pub fn walk_some(
     manager: &mut dyn Manager,
     plan: &Plan,

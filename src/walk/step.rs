@@ -12,7 +12,7 @@ use crate::unit::name::Units;
 const LOOK: Duration = Duration::from_millis(50);
 /// How long a walk waits, all in all, for instances that are on their way up before it stops them.
 pub(super) const ON_THE_WAY: Duration = Duration::from_secs(3);
-/// Added to the deadline that systemd is told, so that the deadline of the walk expires first.
+/// Added to the deadline that systemd gets, so that the deadline of the walk expires first.
 const MARGIN: Duration = Duration::from_secs(5);
 /// While a job is awaited, instances that do not end are looked for this often.
 const GLANCE: Duration = Duration::from_secs(1);
@@ -52,7 +52,7 @@ impl Walk<'_> {
     }
 
     /// Waits for the end of a job; the job's result is the verdict, and the unit has to bear it out. A job
-    /// that somebody else's job cancelled is asked for again.
+    /// that somebody else's job cancelled is queued again.
     /// Returns the PID of the new program.
     pub(super) fn verdict(&mut self, number: u32, job: &Job, old_pid: u32) -> Result<u32, Failed> {
         let mut job = job.clone();
@@ -89,7 +89,7 @@ impl Walk<'_> {
     }
 
     /// How a job ends; `None` when it does not within a step. An instance that does not end is killed,
-    /// and the step begins anew.
+    /// and the step begins again.
     fn outcome(&mut self, number: u32, job: &Job) -> Result<Option<JobResult>, Error> {
         self.announce(self.plan.step);
         let mut end = self.manager.now() + self.plan.step;
@@ -124,7 +124,7 @@ impl Walk<'_> {
     }
 
     /// After the end of a job that was cancelled: whether somebody else's job took its place, what that
-    /// one leads to counts. Where all jobs were thrown away the instance goes on to where it was going.
+    /// one leads to counts. If all jobs were discarded, the instance continues to where it was going.
     fn outlast_others(&mut self, number: u32) -> Result<bool, Failed> {
         self.announce(self.plan.step);
         let end = self.manager.now() + self.plan.step;
@@ -141,7 +141,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether the cluster is to go on. A stop or restart of it ends this walk at any moment.
+    /// Whether the cluster should continue. A stop or restart of it ends this walk at any moment.
     fn is_wanted(&mut self) -> Result<bool, Failed> {
         let cluster = self.units().cluster();
         let units = self.manager.units(&cluster).map_err(|e| self.bus(&e))?;
@@ -252,7 +252,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Waits for the end of a stop, which is asked for again when somebody else's job cancelled it.
+    /// Waits for the end of a stop, which is queued again if somebody else's job cancelled it.
     fn see_gone(&mut self, number: u32, mut job: Job) -> Result<(), Error> {
         for _ in 0..=ATTEMPTS {
             let result = self.outcome(number, &job)?.ok_or_else(|| Error::TimedOut {
@@ -297,10 +297,14 @@ impl Walk<'_> {
             let is_of_another = !cause.invocation.is_empty() && cause.invocation != unit.invocation;
             is_begun && job == Some(JobResult::Failed) && is_of_another
         };
-        let cause = self
-            .witness
-            .cause(number)
-            .filter(|cause| is_unrun || cause.why.starts_with(UNHEALTHY) || is_next_run(cause));
+        // What was noted of this very run says more than an exit status, such as which file was missing.
+        let is_noted = |cause: &Cause| {
+            let is_of_this = !cause.invocation.is_empty() && cause.invocation == unit.invocation;
+            is_of_this && !unit.is_moving() && job == Some(JobResult::Failed)
+        };
+        let cause = self.witness.cause(number).filter(|cause| {
+            is_unrun || cause.why.starts_with(UNHEALTHY) || is_next_run(cause) || is_noted(cause)
+        });
         let invocation = cause.as_ref().filter(|cause| is_next_run(cause));
         let invocation = invocation.map_or(&unit.invocation, |cause| &cause.invocation);
         // What was written was written by the run before.

@@ -137,7 +137,7 @@ fn an_instance_gets_a_second_chance() {
     fake.script("web@1.service", &[Start::Fails]);
     let (result, notes) = run(&mut fake, &plan());
     assert_eq!(result, Ok(()));
-    notes.line("instance 1: exited with status 1; once more");
+    notes.line("instance 1: exited with status 1; trying again");
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn without_a_canary_each_instance_has_to_settle() {
     let failed = result.unwrap_err();
     assert_eq!(
         failed.to_string(),
-        "instance 0 failed twice: ready, and then exited with status 1; the instances after it are as they were"
+        "instance 0 failed twice: ready, and then exited with status 1; the instances after it are unchanged"
     );
     assert_eq!(fake.ready(), &ALL[1..]);
     assert!(notes.lines.iter().all(|l| !l.contains("canary")));
@@ -205,7 +205,7 @@ fn one_that_died_since_it_was_ready_is_not_told_as_replaced() {
         let mut notes = Notes::default();
         walk(&mut killer, &hasty, &mut notes).unwrap();
         notes.line(&format!(
-            "instance {number}: exited with status 1; once more"
+            "instance {number}: exited with status 1; trying again"
         ));
         assert_eq!(killer.0.ready(), ALL);
     }
@@ -298,7 +298,7 @@ fn one_beyond_the_wanted_that_no_walk_left_is_stopped_at_the_end() {
     let mut fake = Fake::running(&[&ALL[..], &["web@4.service"]].concat());
     let (result, notes) = run(&mut fake, &plan());
     result.unwrap();
-    notes.line("instance 4: stopped, it was one too many");
+    notes.line("instance 4: stopped, it was surplus");
     assert_eq!(fake.ready(), ALL);
     assert_eq!(fake.log[0], "restart web@5.service");
 }

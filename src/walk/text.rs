@@ -28,10 +28,8 @@ impl fmt::Display for Failed {
         f.write_str(match self.others {
             Others::Untouched => "; every instance still serves what it served",
             Others::NoneServes => "; no instance serves, as before",
-            Others::AsTheyWere if self.number.is_some() => {
-                "; the instances after it are as they were"
-            }
-            Others::AsTheyWere => "; the instances not yet replaced are as they were",
+            Others::AsTheyWere if self.number.is_some() => "; the instances after it are unchanged",
+            Others::AsTheyWere => "; the instances not yet replaced are unchanged",
             Others::Replaced => "; every instance that did not fail was replaced",
             Others::Restarted => ", after all instances were restarted",
         })
@@ -95,7 +93,7 @@ impl Event {
     fn of_failure(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Retrying { number, failed } => {
-                write!(f, "instance {number}: {}; once more", failed.why)
+                write!(f, "instance {number}: {}; trying again", failed.why)
             }
             Self::Failed {
                 number,
@@ -106,7 +104,7 @@ impl Event {
                 let why = &failed.why;
                 write!(
                     f,
-                    "instance {number}: failed twice: {why}; going on, {failures} of at most {most} failures"
+                    "instance {number}: failed twice: {why}; continuing, {failures} of at most {most} failures"
                 )
             }
             Self::Aborted { failed } => write!(f, "{failed}"),
@@ -134,14 +132,14 @@ impl Event {
             }
             Self::Canceled { .. } => write!(
                 f,
-                "{which}: its job was cancelled by another job of systemd; asked for again"
+                "{which}: its job was cancelled by another job of systemd; queued again"
             ),
             Self::Killed { after_ms, .. } => {
                 let seconds = after_ms / 1000;
                 write!(f, "{which}: did not end within {seconds} s: killed")
             }
             Self::Stopped { canary: true, .. } => write!(f, "{which}: stopped"),
-            Self::Stopped { .. } => write!(f, "{which}: stopped, it was one too many"),
+            Self::Stopped { .. } => write!(f, "{which}: stopped, it was surplus"),
             _ => Ok(()),
         }
     }

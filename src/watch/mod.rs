@@ -112,7 +112,7 @@ fn reload(
     }
     let pause = manager.units(&Units::of(app).pause())?;
     if pause.iter().any(|unit| !unit.is_gone()) {
-        say("no reload: the app is paused, and is started with the new files when that ends");
+        say("no reload: the app is paused, and starts with the new files when the pause ends");
         return Ok(());
     }
     let job = match manager.queue(Verb::ReloadIfFree, &cluster) {

@@ -1,4 +1,4 @@
-//! Which declared socket, if any, the address of a bind(2) stands for. Pure.
+//! Finds the declared socket, if any, that the address of a bind(2) stands for. Pure.
 
 use std::net::IpAddr;
 
@@ -20,12 +20,12 @@ pub(super) enum Match {
     /// The port of this declared socket, in the other family. It must not be handed over: accept(2) would fill in addresses
     /// of a family that the program does not expect.
     WrongFamily(usize),
-    /// None of the app's.
+    /// No socket of the app.
     Other,
 }
 
-/// Finds the declared socket for an address: the same port of the same family. The exact address goes
-/// before a wildcard; a wildcard on either side counts as a match, since systemd's is what is meant.
+/// Finds the declared socket for an address: the same port of the same family. The exact address takes precedence
+/// over a wildcard; a wildcard on either side counts as a match, since the declared address is the intended one.
 pub(super) fn find(declared: &[&Declared], shape: Shape, wanted: &Address) -> Match {
     if wanted.family() != shape.domain {
         return Match::Other;

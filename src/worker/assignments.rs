@@ -16,7 +16,7 @@ pub struct Found {
     pub variables: Variables,
     /// The lines that assign to something that cannot be the name of a variable, which systemd ignores too.
     pub ignored: Vec<usize>,
-    /// Those of them that are written as for a shell, with `export` in front.
+    /// The ignored lines that are written as for a shell, with `export` in front.
     pub exports: Vec<usize>,
 }
 

@@ -1,5 +1,5 @@
-//! One CPU for each instance. The affinity is set before the program is executed, so that a runtime that starts a thread for each
-//! CPU sees one.
+//! Binds each instance to one CPU. The affinity is set before the program is executed, so that a runtime that
+//! starts a thread for each CPU sees one.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::log::say;
 
-/// Leaves this process one of the CPUs that it may use. An instance that cannot be bound to one serves all the same.
+/// Binds this process to one of the CPUs that it may use. An instance that cannot be bound still serves.
 pub(super) fn spread(instance: u32) {
     if let Err(e) = bind(instance) {
         say(
@@ -27,7 +27,7 @@ fn bind(instance: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns the CPU of an instance. Numbers beyond the last CPU begin with the first again.
+/// Returns the CPU of an instance. After the last CPU, the first one is used again.
 fn chosen(all: &CpuSet, instance: u32) -> Option<usize> {
     let count = usize::try_from(all.count())
         .ok()

@@ -1,4 +1,4 @@
-//! Reads environment files that others than root may write, with the rights of the app.
+//! Reads environment files that users other than root may write, with the rights of the app.
 //!
 //! systemd opens an `EnvironmentFile=` as root, before `User=` and the sandbox of the unit take effect: it would follow
 //! a link to any file, and wait for the writer of a FIFO. The worker waits for nothing, and reads nothing that the app
@@ -71,8 +71,8 @@ pub(super) fn look(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Reads a file of variables for somebody who checks it, who may be root. What the worker would not open is not opened either, and nothing is
-/// read that is made up, as below /sys: for root that may have an effect, and another may have put the link to it there.
+/// Reads a file of variables for a command that checks it, perhaps as root. A file that the worker would not open is not opened, and neither is
+/// a generated file, such as those below /sys: for root, reading one may have an effect, and another user may have put a link to it there.
 ///
 /// # Errors
 /// When the file cannot be read.
@@ -81,15 +81,15 @@ pub fn examine(path: &Path) -> io::Result<Result<Found, Fault>> {
         return Ok(Ok(Found::default()));
     }
     let file = file(path)?;
-    // Another may be there by now.
+    // The path may lead to another file by now.
     if is_made_up(&file)? {
         return Ok(Ok(Found::default()));
     }
     Ok(assignments::read(&text(file)?))
 }
 
-/// Whether the text is made up as it is read: by the kernel, most of whose files say that they are empty, or by a file system in user space,
-/// which may keep the reader waiting.
+/// Whether the text is generated while it is read: by the kernel, most of whose files report a size of 0, or
+/// by a file system in user space, which may block the reader.
 fn is_made_up(file: &File) -> io::Result<bool> {
     let kind = fstatfs(file)?.filesystem_type();
     Ok(file.metadata()?.len() == 0 || [SYSFS_MAGIC, FUSE_SUPER_MAGIC].contains(&kind))
@@ -100,7 +100,7 @@ fn bytes(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 fn file(path: &Path) -> io::Result<File> {
-    // Opening a device may already have an effect, so at first only its inode is looked at.
+    // Opening a device may already have an effect, so only its inode is examined at first.
     check(&opened(path, OFlag::O_PATH)?)?;
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file = opened(path, flags)?;
@@ -117,8 +117,8 @@ fn text(file: File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Opens the file at a path without following magic links. Where the unit gives the worker `CAP_SYS_PTRACE`, such a
-/// link, for instance /proc/1/cwd, leads into folders that the app may not enter.
+/// Opens the file at a path without following magic links. If the unit gives the worker `CAP_SYS_PTRACE`,
+/// such a link, for instance /proc/1/cwd, leads into folders that the app may not enter.
 fn opened(path: &Path, flags: OFlag) -> io::Result<File> {
     let flags = flags | OFlag::O_CLOEXEC;
     let how = OpenHow::new()
@@ -132,11 +132,11 @@ fn opened(path: &Path, flags: OFlag) -> io::Result<File> {
     }
 }
 
-/// Where openat2(2) is missing, before Linux 5.6 or because of a filter, every link is followed.
+/// If openat2(2) is missing, before Linux 5.6 or because of a filter, every link is followed.
 fn opened_plainly(path: &Path, flags: OFlag, may_trace_others: bool) -> io::Result<File> {
     if may_trace_others {
         return Err(refused(
-            "openat2(2) is missing or forbidden, and without it a link could lead where only `CAP_SYS_PTRACE`, which the unit gives, may go; let only root write to the file and to the folders above it, and install the app again",
+            "openat2(2) is missing or forbidden, and without it a link could lead to folders that are accessible only through the unit's `CAP_SYS_PTRACE`; let only root write to the file and to the folders above it, and install the app again",
         ));
     }
     Ok(open(path, flags, Mode::empty())?.into())
@@ -180,7 +180,7 @@ fn ignored(path: &Path, found: &Found) -> String {
         ""
     };
     format!(
-        "`{}`: no variable can have the name in line {}{more}, so nothing is set there",
+        "`{}`: the name in line {}{more} is not a valid variable name, so that line is ignored",
         path.display(),
         lines.join(", ")
     )

@@ -10,7 +10,7 @@ use crate::peer::process::{Process, Socket};
 use crate::sys::seccomp::{self, Call};
 use crate::sys::socket;
 
-/// Puts `source` in the place of every descriptor of the caller that leads to the socket with the inode `old`, and
+/// Replaces every descriptor of the caller that leads to the socket with the inode `old` by `source`, and
 /// moves the descriptor's registrations in epoll sets. Returns whether all of them could be moved.
 ///
 /// The program may have duplicated the descriptor, and may have registered it with its event loop before bind. The
@@ -34,7 +34,7 @@ pub(super) fn exchange(
         // Opened only once, because another epoll set may have the number by the time the registration is added again.
         let registrations: Vec<_> = registrations.filter_map(|r| r.open(caller).ok()).collect();
         for registration in &registrations {
-            // A registration that stays belongs to a socket that nobody holds any longer, so the kernel drops it.
+            // A registration that stays belongs to a socket without any descriptor, so the kernel drops it.
             let _ = registration.delete(theirs.as_fd());
         }
         let replaced = seccomp::replace(filter, call.id, source, fd, caller.closes_on_exec(fd));
@@ -53,9 +53,9 @@ pub(super) fn inode(fd: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(fstat(fd)?.st_ino)
 }
 
-/// Returns whether the program's socket blocks and systemd's does not. Units have `NonBlocking=yes`. Where the user has
-/// turned it off, for a program that sleeps in accept(2), an event loop must still get a socket that does not block: it
-/// would hang after losing the race for a connection.
+/// Returns whether the program's socket blocks and systemd's does not. Units have `NonBlocking=yes`. If the
+/// user has turned it off, for a program that sleeps in accept(2), an event loop must still get a
+/// non-blocking socket: it would hang after losing the race for a connection.
 pub(super) fn settle_blocking(theirs: BorrowedFd<'_>, source: BorrowedFd<'_>) -> bool {
     let flags = |fd| fcntl(fd, FcntlArg::F_GETFL).map(OFlag::from_bits_retain);
     let (Ok(theirs), Ok(ours)) = (flags(theirs), flags(source)) else {

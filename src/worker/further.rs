@@ -1,4 +1,4 @@
-//! Notes ports that a program binds in addition to the declared ones, because a second instance cannot bind them too.
+//! Notes ports that a program binds in addition to the declared ones, because a second instance cannot bind them as well.
 
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
@@ -65,9 +65,15 @@ impl Further {
         self.bound.first().map(|bound| &bound.address)
     }
 
+    /// Returns the first address on which the program listens.
+    pub(super) fn heard(&self) -> Option<&Address> {
+        let heard = self.bound.iter().find(|bound| bound.listens);
+        heard.map(|bound| &bound.address)
+    }
+
     /// Returns whether the program listens on any of them.
     pub(super) fn any_listens(&self) -> bool {
-        self.bound.iter().any(|bound| bound.listens)
+        self.heard().is_some()
     }
 
     /// Returns when the program listened on the first of them.
@@ -104,25 +110,25 @@ impl Further {
     }
 }
 
-/// Returns the line about a program that listens there and not on the declared address.
+/// Returns the line about a program that listens on such an address and not on the declared one.
 pub(super) fn elsewhere(declared: Option<&Address>, bound: &Address, instance: u32) -> String {
     let shown = declared.map(ToString::to_string).unwrap_or_default();
     if declared.is_some_and(|declared| counts(declared, bound, instance)) {
         return format!(
-            "{ELSEWHERE}{bound}, a port of its own for each instance; have it listen on {shown}, which all instances share"
+            "{ELSEWHERE}{bound}, a different port in each instance; make it listen on {shown}, which all instances share"
         );
     }
     let write = format!("write `listen = \"{}\"`", bound.as_listen());
     if declared.is_some_and(|declared| is_next(declared, bound)) {
         return format!(
-            "{ELSEWHERE}{bound}, declared is {shown}; if it goes on to the next port where one is in use, have it take {shown} in any \
+            "{ELSEWHERE}{bound}, declared is {shown}; if it tries the next port when one is in use, make it use {shown} in any \
              case, which systemd holds for all instances; otherwise {write}"
         );
     }
     format!("{ELSEWHERE}{bound}, declared is {shown}; {write}")
 }
 
-/// Returns whether a program that was told that the declared port is in use may have come to this one.
+/// Returns whether a program that found the declared port in use may have moved on to this one.
 fn is_next(declared: &Address, bound: &Address) -> bool {
     match (declared, bound) {
         (Address::Inet(declared), Address::Inet(bound)) => {
@@ -175,7 +181,8 @@ mod tests {
         further.listens(9000);
         assert!(!further.any_listens());
         further.listens(8001);
-        assert!(further.any_listens() && further.since().is_some());
+        assert_eq!(further.heard(), Some(&inet(8001)));
+        assert!(further.since().is_some());
         assert_eq!(further.port(true).as_deref(), Some("8001"));
         assert_eq!(further.port(false).as_deref(), Some("8000"));
     }
@@ -205,11 +212,11 @@ mod tests {
         };
         assert!(
             told("[::]:3002", 2)
-                .ends_with("have it listen on [::]:3000, which all instances share")
+                .ends_with("make it listen on [::]:3000, which all instances share")
         );
         let next = told("[::]:3002", 0);
         assert!(
-            next.contains("have it take [::]:3000 in any case")
+            next.contains("make it use [::]:3000 in any case")
                 && next.ends_with("`listen = \"[::]:3002\"`")
         );
         let other = "the program listens on [::]:9100, declared is [::]:3000; write `listen = \"[::]:9100\"`";

@@ -1,13 +1,14 @@
-//! The helper: a small process beside the program that hands the sockets over and tells READY.
+//! The helper: a small process beside the program that hands the sockets over and reports READY.
 //!
-//! The helper is the program's sibling and not its child, since a program may wait for all its children. Only where the
-//! program is the init of a PID namespace it is a child, of the kind that wait(2) leaves out. It has one thread, blocks every
-//! signal, and ends when no process under the filter is left. It trusts nothing that it reads of the program: whatever is
-//! not exactly a bind to a declared address goes on in the kernel untouched.
+//! The helper is the program's sibling and not its child, since a program may wait for all its children. Only if the
+//! program is the init of a PID namespace, the helper is its child, of the kind that wait(2) ignores. The helper has
+//! one thread, blocks every signal, and ends when no process under the filter is left. It trusts nothing that it reads
+//! from the program: any call that is not exactly a bind to a declared address continues in the kernel unchanged.
 //!
 //! A call that waits for an answer blocks the program, and the helper must never wait for the program in return.
 
 mod background;
+mod serving;
 mod told;
 
 use std::io::{IoSlice, IoSliceMut};
@@ -19,6 +20,7 @@ use nix::sys::signal::SigSet;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 
 use background::Background;
+use serving::Serving;
 
 use super::channel::Messages;
 use super::refusal::{self, Refusal};
@@ -85,7 +87,7 @@ pub(super) fn serve(duty: Duty<'_>, worker: OwnedFd) -> ! {
     let status = match ran {
         Ok(()) => 0,
         Err(e) => {
-            say(3, &format!("the helper cannot go on: {e}"));
+            say(3, &format!("the helper cannot continue: {e}"));
             1
         }
     };
@@ -101,13 +103,13 @@ pub(super) fn end(status: i32) -> ! {
     std::process::exit(status)
 }
 
-/// The things that there are to do.
+/// The events to handle.
 struct Events {
     /// A call of the program waits for its answer.
     call: bool,
     /// The program has written to Node's channel, or closed it.
     message: bool,
-    /// Somebody asks for a drain, or a drain has ended.
+    /// A drain is requested, or has ended.
     request: bool,
 }
 
@@ -116,29 +118,33 @@ const ABOVE_LAST: u32 = 511;
 
 struct Helper<'a> {
     run: &'a Run,
+    /// The PID of the first process.
+    main: u32,
     /// The listener of the program's seccomp filter.
     filter: Option<OwnedFd>,
     /// Our end of Node's channel.
     channel: Option<Messages>,
-    /// A pidfd of the main process, where no filter tells its end.
+    /// A pidfd of the main process, if no filter reports its end.
     program: Option<OwnedFd>,
     requests: Option<Requests>,
     on_request: OnRequest,
     replacer: Replacer<'a>,
-    /// What becomes of a start in which the program binds another address than the declared one.
+    /// The outcome of a start in which the program binds another address than the declared one.
     refusal: Refusal,
-    /// What the first process of the program leaves.
+    /// The processes that the first process of the program leaves behind.
     background: Background,
-    /// The line about a further port has been told.
+    /// The line about a further port has been written.
     is_further_told: bool,
     /// The unit's status says that the program has sent `ready` and does not listen.
     is_silence_told: bool,
-    /// systemd has been told READY, or is told by somebody else.
+    /// READY has been sent to systemd, or is sent by another process.
     ready: bool,
     /// When the program sent its message `ready`.
     said_ready: Option<Instant>,
     /// Since when the program has served every declared address.
     served: Option<Instant>,
+    /// The first process, if it was the one that began to listen.
+    serving: Option<Serving>,
     /// When the program should have been READY and listening.
     deadline: Option<Instant>,
 }
@@ -146,9 +152,9 @@ struct Helper<'a> {
 impl<'a> Helper<'a> {
     /// Prepares everything while the worker waits; `None` when the trial has failed, which the worker reports.
     ///
-    /// The order matters. Signals first: one that arrives now is for the program. Then the helper hides, before it has
-    /// anything that the program's user could take from it. The worker goes on as soon as `worker` is closed, so all that can
-    /// fail comes before that.
+    /// The order matters. Signals come first: one that arrives now is for the program. Then the helper hides,
+    /// before it has anything that the program's user could take from it. The worker continues as soon as
+    /// `worker` is closed, so all that can fail comes before that.
     fn begin(duty: Duty<'a>, worker: OwnedFd) -> std::io::Result<Option<Self>> {
         // The signals of the unit are the program's.
         SigSet::all().thread_block()?;
@@ -178,16 +184,17 @@ impl<'a> Helper<'a> {
         let requests = requests::are_needed().then(|| Requests::begin(duty.run).ok());
         let replacer = Replacer::new(&duty.run.app, duty.passed);
         drop(worker);
-        // Whoever waits for the end of the program's output must not wait for the helper. Standard error stays, for `say`.
+        // A reader that waits for the end of the program's output must not wait for the helper. Standard error stays, for `say`.
         process::close_range(0, 1);
         let lasting = filter.as_ref().or(program.as_ref());
         if lasting.is_some_and(|fd| fd.as_raw_fd() >= ABOVE) {
-            // Everything of ours has been moved up there: what is left below was the worker's.
+            // All our descriptors have been moved up there: those below belonged to the worker.
             process::close_range(3, ABOVE_LAST);
         }
         let awaited = matches!(duty.run.ready, Ready::Listen | Ready::Message);
         Ok(Some(Self {
             run: duty.run,
+            main: duty.main,
             filter,
             channel: channel.map(Messages::of),
             program,
@@ -201,6 +208,7 @@ impl<'a> Helper<'a> {
             ready: !awaited,
             said_ready: None,
             served: None,
+            serving: None,
             deadline: (awaited || duty.run.handover == Handover::Bind)
                 .then(|| Instant::now() + duty.run.listen_timeout),
         }))
@@ -245,7 +253,7 @@ impl<'a> Helper<'a> {
             self.deadline,
             refusal,
             self.end_of_patience(),
-            self.end_of_hold(),
+            self.next_of_hold(),
             self.end_of_detour(),
             self.background.next(),
         ];
@@ -289,7 +297,7 @@ impl<'a> Helper<'a> {
         }))
     }
 
-    /// Has a child drain for the command of the unit.
+    /// Lets a child drain for the command of the unit.
     fn drain_on_request(&mut self) {
         let Some(requests) = &mut self.requests else {
             return;
@@ -297,7 +305,7 @@ impl<'a> Helper<'a> {
         let asked = match requests.accept() {
             Ok(Some(asked)) => asked,
             Ok(None) => return,
-            // poll(2) would tell of the same failure again and again.
+            // poll(2) would report the same failure again and again.
             Err(_) => {
                 self.requests = None;
                 return;
@@ -306,14 +314,14 @@ impl<'a> Helper<'a> {
         match process::clone_child() {
             Ok(Side::Caller(child)) => requests.made(child),
             Ok(Side::New) => {
-                // Should the helper be killed, the kernel must find nobody left who could answer the program's calls: then
-                // they fail with `ENOSYS` at once and do not wait for ever.
+                // If the helper is killed, no process may be left that could answer the program's calls: then
+                // they fail with `ENOSYS` at once instead of waiting for ever.
                 self.filter = None;
                 self.channel = None;
                 (self.on_request)(self.run, asked);
                 end(0)
             }
-            // The command finds its connection closed, and does what it can by itself.
+            // The command finds its connection closed, and does as much as it can by itself.
             Err(_) => {}
         }
     }
@@ -326,19 +334,23 @@ impl<'a> Helper<'a> {
         let Some(call) = seccomp::receive(filter)? else {
             return Ok(());
         };
-        let outcome = match Process::of_thread(call.thread) {
-            Ok(caller) => self.replacer.answer(filter, &call, &caller),
+        let caller = Process::of_thread(call.thread);
+        let outcome = match &caller {
+            Ok(caller) => self.replacer.answer(filter, &call, caller),
             Err(_) if matches!(call.kind, Kind::File(_) | Kind::Listens) => Outcome::Untouched,
-            // A process that may not be inspected binds its own socket, and the reason is told once.
+            // A process that may not be inspected binds its own socket, and the reason is logged once.
             Err(e) => {
                 self.replacer.note(&format!("cannot inspect the program ({e}), so its socket was not replaced; write `handover = \"fds\"`"));
                 Outcome::Untouched
             }
         };
-        // The caller may have died in the meantime; then there is nobody to answer.
+        // The caller may have died in the meantime; then there is no process to answer.
         let _ = outcome.answer(filter, call.id);
         if self.served.is_none() && self.replacer.all_served() {
             self.served = Some(Instant::now());
+            self.serving = caller
+                .ok()
+                .and_then(|caller| Serving::of(caller, self.main));
             self.background.serves();
         }
         Ok(())

@@ -1,8 +1,8 @@
 //! The worker: takes the sockets of one instance, prepares the handover and becomes the program.
 //!
 //! After exec nothing of the worker is left in the program's process, so main PID, exit status, signals and
-//! core dumps are the program's own. For `bind`, and for Node's channel, a small [`helper`] process
-//! stays beside the program. One thread, no bus, no clap.
+//! core dumps are the program's own. For `bind`, and for Node's channel, a small [`helper`] process stays
+//! beside the program. The worker has one thread, and uses neither the bus nor clap.
 
 mod address;
 pub mod assignments;
@@ -61,7 +61,7 @@ pub enum Error {
     /// The unit hides systemd's socket, and therefore also hides it from the commands of the unit that would count the
     /// restarts.
     #[error(
-        "the unit hides {path}, so systemd cannot be told READY: write `service.BindPaths = \"{path} /run/rsgen /run/dbus\"`",
+        "the unit hides {path}, so READY cannot be sent to systemd: write `service.BindPaths = \"{path} /run/rsgen /run/dbus\"`",
         path = .0.display()
     )]
     Hidden(PathBuf),
@@ -70,7 +70,7 @@ pub enum Error {
     EnvFile {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, and the next step.
+        /// The fault of the file, and the next step.
         why: String,
     },
     /// An environment file that systemd reads for the unit.
@@ -78,7 +78,7 @@ pub enum Error {
     EnvFileOfSystemd {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, and the next step.
+        /// The fault of the file, and the next step.
         why: String,
     },
     /// The kernel refused a step of the handover.
@@ -102,7 +102,7 @@ pub enum Error {
 fn hint(error: &std::io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(libc::EBUSY) => {
-            "; another seccomp listener is above this unit: write `handover = \"fds\"`"
+            "; the container or sandbox already has a seccomp listener: write `handover = \"fds\"`"
         }
         Some(libc::EACCES | libc::EPERM) => {
             "; the unit forbids it, see `NoNewPrivileges=` and `SystemCallFilter=`, or write `handover = \"fds\"`"

@@ -38,8 +38,8 @@ pub(super) fn wait(time: Duration, tell: impl FnOnce()) {
     let _ = stops.thread_unblock();
 }
 
-/// Returns the first of these signals that arrives within this time. They stay blocked, from before the call of `tell` on: whoever has
-/// been told may stop the unit.
+/// Returns the first of these signals that arrives within this time. They stay blocked, from before the call
+/// of `tell` on: the receiver of the message may stop the unit.
 fn signal_within(time: Duration, signals: &SigSet, tell: impl FnOnce()) -> Option<i32> {
     let blocked = signals.thread_block();
     let queue = blocked.and_then(|()| SignalFd::new(signals)).ok();
@@ -54,7 +54,7 @@ fn signal_within(time: Duration, signals: &SigSet, tell: impl FnOnce()) -> Optio
             .iter()
             .map(|queue| PollFd::new(queue.as_fd(), PollFlags::POLLIN))
             .collect();
-        // Rounded up: a rest below a millisecond would become a time-out of 0, and the loop would spin.
+        // Rounded up: a remainder below a millisecond would become a time-out of 0, and the loop would spin.
         let left = left + Duration::from_millis(1);
         let _ = poll(
             &mut queues,

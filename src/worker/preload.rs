@@ -1,8 +1,8 @@
 //! Lets the keep-alive connections of Node programs end when the instance drains, see `units/drain.js`.
 //!
-//! Such a connection ends by itself only when its client wants that, and from outside nobody can tell the
+//! Such a connection ends by itself only if its client wants that, and only the program can inform the
 //! client. So the program watches a folder that only root writes, and the drain puts a file there: a
-//! descriptor would not reach the children of `npm start`, and a signal may be the program's own.
+//! descriptor would not reach the children of `npm start`, and the program may use the signal itself.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
@@ -13,16 +13,16 @@ use std::path::{Path, PathBuf};
 use crate::contract::Run;
 use crate::state::Notice;
 
-/// Where the program finds the path of the file.
+/// The variable with the path of the file.
 const VARIABLE: &str = "RSGEN_DRAIN";
-/// Node itself and what starts it.
+/// Node itself, and programs that start it.
 const NODES: &[&str] = &[
     "node", "nodejs", "npm", "npx", "yarn", "pnpm", "tsx", "ts-node",
 ];
-/// Longer first lines are cut by the kernel as well, see execve(2).
+/// The kernel cuts longer first lines as well, see execve(2).
 const FIRST_LINE: usize = 256;
 
-/// Adds to the environment what Node needs; nothing for any other program.
+/// Adds the variables for Node to the environment; none for any other program.
 pub(super) fn add(environment: &mut Vec<(OsString, OsString)>, run: &Run) {
     let worker = std::env::current_exe().ok().filter(|_| run.preload);
     let Some(script) = worker.and_then(|worker| script(&worker)) else {
@@ -50,7 +50,7 @@ fn extend(
     let known = environment.iter().position(|(k, _)| k == "NODE_OPTIONS");
     let own = known.and_then(|at| environment.get(at));
     let own = own.map(|(_, value)| value.clone()).unwrap_or_default();
-    // Node's permission model forbids the file, and with it the start. Its options are separated by spaces.
+    // Node's permission model forbids the file, so Node would not start. Its options are separated by spaces.
     let is_restricted = |text: &OsStr| text.to_string_lossy().contains("-permission");
     if is_restricted(&own) || program.iter().any(|a| is_restricted(a)) {
         return;
@@ -59,7 +59,7 @@ fn extend(
     if !options.is_empty() {
         options.push(" ");
     }
-    // Before Node 12 the form with `=` is no option, and the program does not start.
+    // Before Node 12, the form with `=` is not an option, and the program does not start.
     options.push("--require ");
     options.push(script);
     // Of two variables with the same name, getenv(3) finds the first.
@@ -76,7 +76,7 @@ fn is_node(program: &Path) -> bool {
 /// The name of the interpreter in the first line of a script.
 fn interpreter(program: &Path) -> Option<OsString> {
     let mut start = [0; FIRST_LINE];
-    // A FIFO in its place is not waited for: it cannot be executed, which is told.
+    // If the script is a FIFO, there is no wait for a writer: it cannot be executed, which is reported.
     let mut how = OpenOptions::new();
     let how = how.read(true).custom_flags(libc::O_NONBLOCK);
     let length = how.open(program).ok()?.read(&mut start).ok()?;

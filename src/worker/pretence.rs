@@ -60,8 +60,8 @@ impl Pretence {
         let Ok(number) = inode(theirs.as_fd()) else {
             return UNTOUCHED;
         };
-        // Everything above was read before it is certain whom it concerns, see `replace.rs`, so decisions follow only
-        // now.
+        // Everything above was read before the caller was certain, see `replace.rs`, so decisions are made
+        // only now.
         if !seccomp::is_waiting(filter, call.id) || self.sockets.contains_key(&number) {
             return UNTOUCHED;
         }
@@ -155,15 +155,15 @@ impl Pretence {
             Some(Found { spot, .. }) => sockaddr(spot),
             None => return Outcome::Untouched,
         };
-        // Where the program asked for a free port, the kernel knows which one it got.
+        // If the program asked for a free port, the kernel knows which one it got.
         let Some(address) = address else {
             return Outcome::Untouched;
         };
         result::write(filter, call, caller, &address, result::Length::Whole)
     }
 
-    /// Answers a call about a file: no socket is removed, since it may be the one of a program that serves, and whatever stands
-    /// at the path of a socket that the program believes bound keeps its mode and owner.
+    /// Answers a call about a file: no socket is removed, since it may belong to a program that serves, and a
+    /// file at the path of a socket that the program believes to be bound keeps its mode and owner.
     pub(super) fn file(
         &self,
         filter: BorrowedFd<'_>,
@@ -194,7 +194,7 @@ impl Pretence {
         }
     }
 
-    /// Whether the program believes a socket bound to this path.
+    /// Whether the program believes that a socket is bound to this path.
     fn is_bound(&self, path: &Path) -> bool {
         let spots = self.sockets.values().map(|found| &found.spot);
         spots
@@ -211,8 +211,8 @@ impl Pretence {
         }
     }
 
-    /// Binds a socket to a file that is removed before anybody can use it. The program may go on to change the mode of
-    /// its socket, so a socket file that leads nowhere is put at the path, unless there is a file already.
+    /// Binds a socket to a file that is removed before anybody can use it. The program may then change the
+    /// mode of its socket, so a dangling socket file is put at the path, unless there is a file already.
     fn isolate_path(&mut self, theirs: &OwnedFd, path: &Path) -> io::Result<()> {
         let folder = path.parent().unwrap_or(Path::new("/"));
         let held = fs::File::open(folder)?;
@@ -327,7 +327,7 @@ fn isolate(theirs: &OwnedFd, shape: Shape) -> io::Result<()> {
     Ok(())
 }
 
-/// The report of a socket that cannot be made where the program wants it.
+/// The report of a socket that cannot be created where the program wants it.
 fn unmade(wanted: &Address) -> Report {
     let path = socket_file::path(wanted).filter(|path| path.is_absolute());
     let path = path.and_then(Path::to_str);

@@ -68,6 +68,6 @@ impl Refusal {
 
 /// Sets the status of the unit, see `STATUS=` in `sd_notify(3)`.
 pub(super) fn tell(text: &str) {
-    // When the worker is run by hand, nobody listens. A newline would begin another assignment.
+    // If the worker is run by hand, there is no receiver. A newline would begin another assignment.
     let _ = sd_notify::notify(&[NotifyState::Status(Visible::line(text).as_str())]);
 }

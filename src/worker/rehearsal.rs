@@ -189,7 +189,7 @@ impl<'a> Helper<'a> {
             return;
         }
         if let Some(reader) = &mut self.reader {
-            // If nobody reads, the connection is closed, which poll(2) reports.
+            // Without a reader, the connection is closed, which poll(2) reports.
             let _ = reader.write_all(format!("{line}\n").as_bytes());
         }
         self.written.push(line);
@@ -213,7 +213,7 @@ impl<'a> Helper<'a> {
                         .file(self.filter.as_fd(), &call, file, &caller),
                     None,
                 ),
-                // Not asked about by this filter, since the kernel says the truth about a socket of the program's own.
+                // This filter does not report the call, since the kernel gives the right answer about the program's own socket.
                 Kind::Listens => (Outcome::Untouched, None),
             },
             Err(_) if matches!(call.kind, Kind::File(_)) => (Outcome::Untouched, None),
@@ -224,7 +224,7 @@ impl<'a> Helper<'a> {
         if let Some(report) = report {
             self.report(&report);
         }
-        // The caller may have died in the meantime; then there is nobody to answer.
+        // The caller may have died in the meantime; then there is no process to answer.
         let _ = outcome.answer(self.filter.as_fd(), call.id);
         Ok(())
     }

@@ -1,8 +1,8 @@
-//! The release of an instance whose `cwd` is below a link: noted when the instance is started, and kept when systemd starts the
-//! instance again after a crash, though the link may lead elsewhere by then.
+//! The release of an instance whose `cwd` is below a link: noted when the instance is started, and kept when
+//! systemd starts the instance again after a crash, even if the link points elsewhere by then.
 //!
-//! The note is written by a command that runs as root, which only resolves the link. The worker, which has the rights of the app,
-//! follows the note. So a link that the app controls decides nothing but what the app itself runs.
+//! The note is written by a command that runs as root, which only resolves the link. The worker, which has the rights
+//! of the app, follows the note. So a link that the app controls decides only which code the app itself runs.
 
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
@@ -22,8 +22,8 @@ use crate::log::say;
 use crate::state::{Entry, Name};
 use crate::sys::process;
 
-/// Notes the release that an instance is started with, unless there is a note. Whoever starts an instance on purpose removes it
-/// first. Returns the exit status, which systemd ignores: without a note the instance starts through the link.
+/// Notes the release that an instance is started with, unless there is a note. A command that starts an instance on purpose
+/// removes the note first. Returns the exit status, which systemd ignores: without a note the instance starts through the link.
 #[must_use]
 pub fn note(arguments: impl Iterator<Item = OsString>) -> u8 {
     let release = match Release::parse(arguments) {
@@ -45,7 +45,7 @@ pub fn note(arguments: impl Iterator<Item = OsString>) -> u8 {
     if noted.is_some_and(|noted| noted.link == release.link) {
         return 0;
     }
-    // A link that leads nowhere fails the start, as systemd cannot change to the folder.
+    // With a dangling link the start fails, since systemd cannot change to the folder.
     let Some(folder) = resolve(&release.link) else {
         return 0;
     };
@@ -91,7 +91,7 @@ pub(super) fn keep(run: &Run) -> Cow<'_, Run> {
     say(
         5,
         &format!(
-            "started again in {}, as before; {shown} leads elsewhere by now, and `rsgen reload {}` goes there",
+            "restarted in {}, as before; {shown} now points elsewhere, and `rsgen reload {}` follows it",
             note.folder.display(),
             run.app
         ),
@@ -108,8 +108,8 @@ pub(super) fn keep(run: &Run) -> Cow<'_, Run> {
     })
 }
 
-/// Returns the folder that a link leads to, without links. One that leads through a link of /proc, such as /proc/1/cwd, is no release:
-/// everybody may read the note, and the app itself could not see where such a link leads.
+/// Returns the folder that a link leads to, without links. A folder behind a link of /proc, such as /proc/1/cwd,
+/// is not a release: everybody may read the note, and the app itself could not see where such a link leads.
 fn resolve(link: &Path) -> Option<PathBuf> {
     match open(link) {
         Err(Errno::NOSYS | Errno::PERM) => fs::canonicalize(link).ok(),
@@ -121,8 +121,8 @@ fn resolve(link: &Path) -> Option<PathBuf> {
     }
 }
 
-/// Changes to a folder without links. The app may have put a link in its place, and with `CAP_SYS_PTRACE` one of /proc would lead where
-/// the app may not go.
+/// Changes to a folder without links. The app may have replaced the folder by a link, and with
+/// `CAP_SYS_PTRACE` one of /proc would lead to folders that the app may not enter.
 fn enter(folder: &Path) -> io::Result<()> {
     match open(folder) {
         // Also the answer of a filter, such as that of `RestrictSUIDSGID=`.
@@ -131,7 +131,7 @@ fn enter(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Changes to a folder where openat2(2) is missing. A link is noticed only by where it has led.
+/// Changes to a folder where openat2(2) is missing. A link is noticed only by the folder that it has led to.
 fn enter_plainly(folder: &Path, may_trace_others: bool) -> io::Result<()> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let before = rustix::fs::open(".", flags, Mode::empty())?;

@@ -1,4 +1,4 @@
-//! Puts systemd's socket in the place of the program's own socket during bind(2).
+//! Replaces the program's own socket by systemd's during bind(2).
 
 mod listening;
 
@@ -59,7 +59,7 @@ struct Slot {
 }
 
 impl Slot {
-    /// Takes a socket that systemd passed. This fails if the descriptor leads nowhere, or if no other one is available.
+    /// Takes a socket that systemd passed. This fails if the descriptor is not open, or if no other number is available.
     fn take(passed: PassedSocket) -> io::Result<Self> {
         let inode = inode(passed.fd)?;
         let source = process::raise(passed.fd, ABOVE).or_else(|_| {
@@ -79,14 +79,14 @@ impl Slot {
         })
     }
 
-    /// Whether a call about a file means this socket or its file.
+    /// Whether a call about a file refers to this socket or its file.
     fn is_meant(&self, named: &Named, caller: &Process) -> bool {
         let Some(own) = socket_file::path(&self.declared.address) else {
             return false;
         };
         match named {
             Named::Socket(inode) => *inode == self.inode,
-            // The name alone first: most paths of a program have nothing to do with the socket.
+            // The name alone is compared first: most paths of a program have nothing to do with the socket.
             Named::Path { folder, path } if path.file_name() == own.file_name() => {
                 socket_file::find(caller, *folder, path)
                     .is_some_and(|path| socket_file::is_same(own, &path))
@@ -95,14 +95,14 @@ impl Slot {
         }
     }
 
-    /// Where clients look for the socket, if it has a file and somebody has removed that since the start.
+    /// The path at which clients look for the socket, if it has a file that was removed since the start.
     fn unlinked(&self) -> Option<&Path> {
         let path = socket_file::path(&self.declared.address)?;
         (socket_file::identity(path) != Some(self.file?)).then_some(path)
     }
 }
 
-/// The declared sockets, and what has to be reported about them.
+/// The declared sockets, and the facts to report about them.
 pub(super) struct Replacer<'a> {
     app: &'a str,
     slots: Vec<Slot>,
@@ -195,12 +195,15 @@ impl<'a> Replacer<'a> {
         let open = self.slots.iter().find(|s| !s.is_served);
         let declared = open.map(|s| s.declared.address.to_string());
         let declared = declared.unwrap_or_default();
-        match self.further.first() {
+        match (self.further.heard(), self.further.first()) {
             _ if self.refusal().is_some() => "its bind was refused".to_owned(),
-            Some(address) => {
+            (Some(address), _) => {
                 further::elsewhere(open.map(|s| &s.declared.address), address, instance)
             }
-            None => format!("{NEVER_LISTENED}{declared}"),
+            (None, Some(address)) => {
+                format!("{NEVER_LISTENED}{declared}, nor on {address}, which it has bound")
+            }
+            (None, None) => format!("{NEVER_LISTENED}{declared}"),
         }
     }
 
@@ -216,7 +219,7 @@ impl<'a> Replacer<'a> {
             Kind::Listen => self.listen(call, caller),
             Kind::Listens => self.listens(filter, call, caller),
             Kind::File(file) => self.file(filter, call, file, caller),
-            // Not asked about by this filter.
+            // This filter does not report the call.
             Kind::Name => Outcome::Untouched,
         }
     }
@@ -234,9 +237,9 @@ impl<'a> Replacer<'a> {
             return Outcome::Untouched;
         };
         let wanted = self.as_declared(wanted, caller);
-        // Everything above was read from whatever process has the caller's number now. Only if the call still waits was
-        // that process the caller, see `SECCOMP_IOCTL_NOTIF_ID_VALID` in seccomp_unotify(2). Nothing may be decided
-        // before this check.
+        // Everything above was read from the process that has the caller's number now. That process was the
+        // caller only if the call still waits, see `SECCOMP_IOCTL_NOTIF_ID_VALID` in seccomp_unotify(2).
+        // Nothing may be decided before this check.
         if !seccomp::is_waiting(filter, call.id) {
             return Outcome::Untouched;
         }
@@ -299,12 +302,12 @@ impl<'a> Replacer<'a> {
         slot.is_served |= slot.declared.shape.kind == libc::SOCK_DGRAM;
         if is_deaf {
             self.note(
-                "an event loop could not be told of the socket; add it to the loop after bind",
+                "the socket could not be moved into an event loop; add it to the loop after bind",
             );
         }
         if !lost.is_empty() {
             self.note(&format!(
-                "options set before bind are those of the .socket unit now: {}",
+                "socket options set before bind were lost; set them in the .socket unit: {}",
                 lost.join(", ")
             ));
         }
@@ -320,7 +323,7 @@ impl<'a> Replacer<'a> {
         };
         if slot.is_handed_over && socket::bind_loopback(theirs.as_fd(), wanted.is_ipv6()).is_ok() {
             self.note(&format!(
-                "{wanted} stays without clients, since it is not declared; to have both, write both in `listen`"
+                "{wanted} gets no clients, since it is not declared; to have both, write both in `listen`"
             ));
             return Outcome::Done;
         }
@@ -334,9 +337,9 @@ impl<'a> Replacer<'a> {
         Outcome::Refused(libc::EADDRNOTAVAIL)
     }
 
-    /// Answers a call about a file. The file of a declared socket is systemd's, which makes it once for all instances: it stays,
-    /// and the program is told that its call has succeeded. Where the kernel would make the call for this program, or where
-    /// the program wants fewer to reach the socket, the kernel decides.
+    /// Answers a call about a file. The file of a declared socket belongs to systemd, which creates it once
+    /// for all instances: it stays, and the call returns 0. If the kernel would make the call for this
+    /// program, or if the program wants fewer users to reach the socket, the kernel decides.
     fn file(
         &mut self,
         filter: BorrowedFd<'_>,
@@ -347,7 +350,7 @@ impl<'a> Replacer<'a> {
         let Some(named) = Named::by(&file.object, caller) else {
             return Outcome::Untouched;
         };
-        // Once an instance is drained, getsockname(2) tells the program this path, and gunicorn removes it at its end.
+        // Once an instance is drained, getsockname(2) returns this path, and gunicorn removes the file at its end.
         if matches!(&named, Named::Path { path, .. } if state::is_unreachable(path))
             && file.act == Act::Remove
         {
@@ -365,7 +368,7 @@ impl<'a> Replacer<'a> {
             Named::Socket(_) => Some(Facts::unknown()),
         };
         let rights = Rights::of(caller);
-        // See `bind`: all of that is of the caller only if the caller still waits.
+        // As in `bind`: all of this belongs to the caller only if the caller still waits.
         if !seccomp::is_waiting(filter, call.id) {
             return Outcome::Untouched;
         }

@@ -36,7 +36,7 @@ impl Requests {
     /// Listens for requests of the unit's command.
     ///
     /// # Errors
-    /// When the state folder cannot be written to. The command then does what it can by itself, and reports that.
+    /// When the state folder cannot be written to. The command then does as much as it can by itself, and reports that.
     pub(super) fn begin(run: &Run) -> io::Result<Self> {
         let folder = Folder::make(&run.state)?;
         let name = Name::Helper(run.instance);

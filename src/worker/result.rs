@@ -6,7 +6,7 @@ use super::replace::Outcome;
 use crate::peer::process::Process;
 use crate::sys::seccomp::{self, Call};
 
-/// The number that a call reports beside its result, where the caller has less room than the result needs.
+/// The number that a call reports beside its result, if the caller has less room than the result needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Length {
     /// The length of the whole result, as of getsockname(2).

@@ -1,9 +1,9 @@
 //! Files of unix sockets: whether two paths mean the same file, whether the file is still there, and what a program may do
 //! to it.
 //!
-//! Many programs unlink their socket's file before bind and at their end, and set its mode or owner after bind. systemd makes
-//! the file once, as root: where such a call removed it, no client would find the socket; where the call failed, the program
-//! would end.
+//! Many programs unlink their socket's file before bind and at their end, and set its mode or owner after
+//! bind. systemd creates the file once, as root: if such a call removed it, no client would find the socket;
+//! if the call failed, the program would end.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
@@ -61,7 +61,7 @@ pub(super) fn is_gone(path: &Path) -> bool {
 
 /// `PATH_MAX`
 const LONGEST: usize = 4096;
-/// The size of a page: what is mapped is mapped up to a multiple of it.
+/// The size of a page: memory is mapped up to a multiple of it.
 const PAGE: u64 = 4096;
 
 /// The path at an address of the caller's memory.
@@ -69,7 +69,7 @@ pub(super) fn read_path(caller: &Process, address: u64) -> Option<PathBuf> {
     let mut path = Vec::new();
     let mut next = address;
     while path.len() < LONGEST {
-        // Up to the end of the page: the path may end there, and nothing be mapped behind it.
+        // Up to the end of the page: the path may end there, and the next page may not be mapped.
         let mut bytes = vec![0; usize::try_from(PAGE - next % PAGE).ok()?];
         caller.read_memory(next, &mut bytes).ok()?;
         if let Some(end) = bytes.iter().position(|byte| *byte == 0) {
@@ -94,7 +94,7 @@ pub(super) fn resolve(caller: &Process, folder: RawFd, path: &Path) -> Option<Pa
     Some(folder.join(path))
 }
 
-/// As [`resolve`], but from the root of the caller, which chroot(2) may have changed. The path is one to look at, not to compare.
+/// As [`resolve`], but from the root of the caller, which chroot(2) may have changed. The path is for display, not for comparison.
 pub(super) fn find(caller: &Process, folder: RawFd, path: &Path) -> Option<PathBuf> {
     match path.strip_prefix("/") {
         Ok(below) => Some(caller.path("root").join(below)),
@@ -124,10 +124,10 @@ impl Named {
     }
 }
 
-/// What decides about a call of a program to the file of a declared socket.
+/// The facts that decide about a call of a program on the file of a declared socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Facts {
-    /// The owner and the mode of the file; `None` where the program cannot see the file.
+    /// The owner and the mode of the file; `None` if the program cannot see the file.
     known: Option<(u32, u32)>,
 }
 
@@ -139,7 +139,7 @@ pub(super) struct Rights {
 }
 
 impl Rights {
-    /// The rights of a process. One that cannot be read has none.
+    /// The rights of a process; none if they cannot be read.
     pub(super) fn of(caller: &Process) -> Self {
         let status = caller.text("status");
         let users = procfs::field(&status, "Uid:").unwrap_or_default();
@@ -161,7 +161,7 @@ impl Rights {
 const CHOWN: u32 = 0;
 /// `CAP_FOWNER`
 const FOWNER: u32 = 3;
-/// Whoever may write to the file may connect, see unix(7).
+/// The permission to write to the file is the permission to connect, see unix(7).
 const WRITE: u32 = 0o222;
 
 impl Facts {
@@ -173,7 +173,7 @@ impl Facts {
         is_same.then_some(Self { known })
     }
 
-    /// The facts about what nobody sees.
+    /// The facts about a file that cannot be seen.
     pub(super) fn unknown() -> Self {
         Self { known: None }
     }
@@ -184,14 +184,14 @@ impl Facts {
         is_owner || rights.has(capability)
     }
 
-    /// Whether the file stays as it is and the program is told that its call has succeeded.
+    /// Whether the file stays as it is and the call returns 0.
     pub(super) fn is_kept(self, rights: Rights, act: Act) -> bool {
         match act {
             Act::Remove => true,
             Act::RemoveFolder => false,
             Act::Owner => !self.is_theirs(rights, CHOWN),
             Act::Mode(mode) => {
-                // A program that wants to keep others out must not be told that it has.
+                // A program that wants to keep others out must not believe that it has.
                 let excludes = self.known.is_some_and(|(_, now)| now & WRITE & !mode != 0);
                 !excludes && !self.is_theirs(rights, FOWNER)
             }
@@ -204,7 +204,7 @@ impl Facts {
         let is_other = now & WRITE != mode & WRITE && !self.is_theirs(rights, FOWNER);
         is_other.then(|| {
             format!(
-                "the program sets the mode {mode:04o} of `{}`, a file of systemd's that has {now:04o}; write `socket.SocketMode = \"{mode:04o}\"`, with `SocketUser` and `SocketGroup` for whose it is",
+                "the program tries to set the mode {mode:04o} of `{}`, a file of systemd with mode {now:04o}; write `socket.SocketMode = \"{mode:04o}\"`, and `SocketUser` and `SocketGroup` for the owner",
                 path.display()
             )
         })
@@ -255,11 +255,11 @@ mod tests {
         }
         assert!(!own.is_kept(WWW, Act::Mode(0o600)));
         assert_eq!(own.differs(WWW, 0o600, Path::new("/run/a")), None);
-        // As where `PrivateTmp=` hides the file from the program.
+        // For instance, `PrivateTmp=` hides the file from the program.
         assert!(Facts::unknown().is_kept(WWW, Act::Mode(0o600)));
     }
 
-    /// The file of a declared socket is root's.
+    /// The file of a declared socket belongs to root.
     #[test]
     fn who_has_the_capability_for_it_changes_the_file_of_another_user() {
         for (capability, owner, mode) in [(CHOWN, false, true), (FOWNER, true, false)] {
@@ -278,7 +278,7 @@ mod tests {
         assert!(!ROOTS.is_kept(WWW, Act::Mode(0o660)));
         assert_eq!(
             told(0o660).unwrap(),
-            "the program sets the mode 0660 of `/run/web.sock`, a file of systemd's that has 0666; write `socket.SocketMode = \"0660\"`, with `SocketUser` and `SocketGroup` for whose it is"
+            "the program tries to set the mode 0660 of `/run/web.sock`, a file of systemd with mode 0666; write `socket.SocketMode = \"0660\"`, and `SocketUser` and `SocketGroup` for the owner"
         );
         assert_eq!(told(0o777), None);
         let narrow = Facts {

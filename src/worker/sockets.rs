@@ -41,7 +41,7 @@ pub(super) fn take(app: &str, instance: u32) -> Result<Vec<PassedSocket>, Error>
         sockets.push(socket);
     }
     if sockets.is_empty() {
-        // Nothing here tells which kind of socket unit the app has.
+        // The kind of the app's socket unit is not known here.
         let units = Units::of(app);
         return Err(Error::Sockets(format!(
             "systemd passed no socket; start it with `systemctl restart {}`; with `balance = \"even\"` see `systemctl status {}`",
@@ -93,8 +93,7 @@ impl PassedSocket {
         let shape = socket::shape(fd)?;
         let address = Address::from_bytes(&socket::name(fd)?)
             .ok_or_else(|| io::Error::other("its address is not one that can be handed over"))?;
-        // A program that binds by itself must not inherit the descriptor, since it would be a copy that nobody knows
-        // of.
+        // A program that binds by itself must not inherit the descriptor, which would be an unknown copy.
         exec::set_close_on_exec(fd, true)?;
         let declared = Declared { shape, address };
         Ok(Self { fd, declared })

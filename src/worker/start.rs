@@ -1,8 +1,8 @@
 //! The worker between its start and exec: brake, sockets, handover, environment.
 //!
-//! The order matters: for an instance that the brake holds back nothing is touched; the sockets are known before
-//! anything is made for them; and the helper exists before the program's first instruction, because the filter that
-//! calls the helper is inherited across exec and cannot be added from outside.
+//! The order matters: nothing is changed for an instance that the brake holds back; the sockets are known
+//! before anything is created for them; and the helper exists before the program's first instruction, because
+//! the filter that calls the helper is inherited across exec and cannot be added from outside.
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
@@ -34,7 +34,7 @@ pub(super) type Environment = Vec<(OsString, OsString)>;
 /// Starts the program. Returns only if that failed.
 pub(super) fn start(run: &Run, on_request: OnRequest) -> Error {
     if run.rehearsal.is_none() {
-        // A start may wait long, and the link may move meanwhile.
+        // A start may wait for a long time, and the link may change meanwhile.
         if let Err(error) = look_for_manager().and_then(|()| hold(run)) {
             return error;
         }
@@ -98,7 +98,7 @@ fn prepare(run: &Run, on_request: OnRequest) -> Result<Environment, Error> {
     Ok(environment)
 }
 
-/// Calculates the variables that count. A variable to which an `env_file` has assigned something else stays as it is.
+/// Calculates the counting variables. A variable to which an `env_file` has assigned something else stays as it is.
 fn calculate(environment: &mut Environment, counted: &[String]) {
     let counting = environment
         .iter_mut()
@@ -123,7 +123,7 @@ pub(super) fn kernel(step: &'static str) -> impl Fn(std::io::Error) -> Error {
     move |source| Error::Kernel { step, source }
 }
 
-/// Fails if systemd cannot be told READY, since every start would end in a time-out.
+/// Fails if READY cannot be sent to systemd, since every start would end in a time-out.
 pub(super) fn look_for_manager() -> Result<(), Error> {
     let socket = std::env::var_os("NOTIFY_SOCKET").map(PathBuf::from);
     // When the worker is run by hand, nobody listens. An abstract address, with an `@`, has no file.
@@ -169,7 +169,7 @@ fn hold(run: &Run) -> Result<(), Error> {
     }
 }
 
-/// Makes the helper, and puts the program under its filter.
+/// Creates the helper, and puts the program under its filter.
 fn hand_over(
     run: &Run,
     passed: Vec<PassedSocket>,

@@ -1,5 +1,5 @@
-//! Tries the handover on the worker before the worker becomes the program, so that whatever the unit or the kernel
-//! forbids is found here, with a reason, and not in the middle of the program's bind(2).
+//! Tries the handover on the worker before the worker becomes the program, so that anything that the unit or
+//! the kernel forbids is found here, with a reason, and not in the middle of the program's bind(2).
 //!
 //! The two sides communicate through a pair of sockets. The worker permits the helper to trace it and writes a byte;
 //! the helper inspects the worker and writes an errno; the worker continues or ends. A filter of the unit may kill the
@@ -15,8 +15,8 @@ use crate::peer::process::Process;
 use crate::peer::yama;
 use crate::sys::{process, seccomp};
 
-/// What the helper reads from the worker's memory. The helper is a copy of the worker, so the address is the same in
-/// both.
+/// The bytes that the helper reads from the worker's memory. The helper is a copy of the worker, so the
+/// address is the same in both.
 static SAMPLE: [u8; 8] = *b"handover";
 
 /// The system calls that a filter of the unit has to allow.

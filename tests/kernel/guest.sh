@@ -54,7 +54,7 @@ loses_nothing() { # WHAT SCRIPT LINES
         wait $! && grep -Eq '"(ok|answered)": *[1-9]' /run/report || result=1
         sed 's/^/# /' /run/report
         echo
-        if journalctl -b -o cat | grep -E 'goes on accepting|without a drain'; then result=1; fi
+        if journalctl -b -o cat | grep -E 'keeps accepting|without a drain'; then result=1; fi
     fi
     report $result "$1"
     manager rsgen 'uninstall web' >/dev/null
@@ -146,7 +146,7 @@ of_a_user() {
         loses_nothing 'below systemd --user, threads in accept' threads.py "$v4\n$blocks"
         loses_nothing 'below systemd --user, a program that waits for datagrams' datagrams.py "$udp\n$blocks"
         loses_nothing 'below systemd --user, a program with handover = "fds"' jail.py "$fds"
-        cannot_drain 'below systemd --user, children of the program go on accepting, and the journal says so' prefork.py "$v4" 'goes on accepting'
+        cannot_drain 'below systemd --user, children of the program keep accepting, and the journal says so' prefork.py "$v4" 'keeps accepting'
         ;;
     2)
         is_refused 'below systemd --user, a program that binds is refused' python.py "$v4"

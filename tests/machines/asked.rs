@@ -9,6 +9,7 @@ use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, deploy, install, write_eco
 
 pub(crate) const SPECS: &[Spec] = specs![
     asked::about_its_health_an_instance_is_stopped_in_good_order_and_gets_no_connections,
+    asked::with_commands_of_its_own_an_instance_is_stopped_and_runs_none_of_them_then,
     asked::is_no_reason_to_go_on_after_a_command_that_somebody_ended,
     asked::in_vain_of_a_bus_that_hangs_an_instance_starts_all_the_same,
 ];
@@ -77,9 +78,94 @@ fn is_stopped_while_its_own_command_runs(machine: &Machine) {
     assert_exactly(machine, 2);
 }
 
+/// Made by a command that must not run in a stop.
+const FOLLOWED: &str = "/srv/followed";
+
+/// Lines of an app, those of a drop-in, and how a stop ends while an instance is asked.
+const OWN: &[(&str, &str, [&str; 2])] = &[
+    ("service.ExecStartPre = \"/bin/true\"", "", WELL),
+    ("service.ExecCondition = \"/bin/true\"", "", WELL),
+    (
+        "service.ExecStartPost = \"+/bin/touch /srv/followed\"",
+        "",
+        ["failed", "exit-code"],
+    ),
+    (
+        "",
+        "ExecStartPost=+/bin/touch /srv/followed",
+        ["failed", "exit-code"],
+    ),
+    // In another root directory systemd is asked by its own socket, or over the bus.
+    (
+        "service.RootDirectory = \"/srv/root\"\n\
+         service.BindPaths = \"/usr /bin /lib /lib64 /etc /srv/web /run/rsgen /run/dbus /run/systemd\"",
+        "",
+        WELL,
+    ),
+    (
+        "service.RootDirectory = \"/srv/root\"\n\
+         service.BindPaths = \"/usr /bin /lib /lib64 /etc /srv/web /run/rsgen /run/dbus\"",
+        "",
+        WELL,
+    ),
+    // No command survives this signal.
+    ("kill_signal = \"SIGKILL\"", "", ["failed", "signal"]),
+];
+
+/// systemd goes on to the next command after one that has succeeded, in a stop as well.
+pub(crate) fn with_commands_of_its_own_an_instance_is_stopped_and_runs_none_of_them_then(
+    machine: &mut Machine,
+) {
+    machine.power_on_unfiltered();
+    machine.run(&["mkdir", "/srv/root"]).ok();
+    for (lines, added, ended) in OWN {
+        machine.write_app("graceful", "/srv/web");
+        write_ecosystem(machine, "graceful", "2", &format!("{EVEN}\n{lines}"));
+        machine.write(
+            "/etc/systemd/system/web@.service.d/own.conf",
+            &format!("[Service]\n{added}\n"),
+        );
+        machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
+        machine.systemctl(&["daemon-reload"]).ok();
+        machine.systemctl(&["stop", UNIT]).ok();
+        deploy(machine, "graceful", SERVES, ENDS);
+        machine.run(&["rm", "-f", FOLLOWED]).ok();
+        machine.systemctl(&["start", "--no-block", UNIT]).ok();
+        wait_for_state(machine, "start-post");
+        wait_until(SOON, "the command to take signals", || {
+            takes_signals(machine)
+        });
+        machine.systemctl(&["stop", UNIT]).ok();
+        let state = ["ActiveState", "Result"].map(|name| machine.property(UNIT, name));
+        assert_eq!(&state, ended, "{lines}{added}");
+        assert_ne!(
+            machine.run(&["test", "-e", FOLLOWED]).status,
+            0,
+            "{lines}{added}"
+        );
+        deploy(machine, "graceful", ENDS, SERVES);
+        machine.systemctl(&["start", UNIT]).ok();
+        assert_exactly(machine, 2);
+    }
+}
+
+/// Whether the command that runs blocks SIGINT, the second signal.
+fn takes_signals(machine: &Machine) -> bool {
+    let pid = machine.property(UNIT, "ControlPID");
+    let status = machine.run(&["cat", &format!("/proc/{pid}/status")]);
+    let blocked = status
+        .stdout
+        .lines()
+        .find_map(|l| l.strip_prefix("SigBlk:"));
+    let blocked = blocked.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    blocked.is_some_and(|mask| mask & 1 << 1 != 0)
+}
+
+const WELL: [&str; 2] = ["inactive", "success"];
+
 fn assert_ended_well(machine: &Machine) {
     let ended = ["ActiveState", "Result"].map(|name| machine.property(UNIT, name));
-    assert_eq!(ended, ["inactive", "success"]);
+    assert_eq!(ended, WELL);
     let journal = machine.journal(UNIT);
     assert!(!journal.contains("was asked"), "{journal}");
     assert!(!journal.contains("unhealthy"), "{journal}");

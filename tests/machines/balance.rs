@@ -193,6 +193,12 @@ pub(crate) fn comes_back_at_boot_and_goes_only_when_told_to(machine: &mut Machin
         .run(&["rsgen", "check", ECOSYSTEM])
         .ok()
         .says("connections go to the instances in turn");
+    machine
+        .sh(&format!(
+            "unshare --mount sh -ec 'mount -t tmpfs none /sys/kernel/btf; rsgen check {ECOSYSTEM}'"
+        ))
+        .ok()
+        .says("without /sys/kernel/btf/vmlinux, even to a stuck one");
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
     machine.power_off(PowerLoss::Clean);
     machine.power_on_unfiltered();
@@ -283,7 +289,7 @@ pub(crate) fn says_what_keeps_an_instance_from_its_share_or_from_its_port(machin
     machine
         .sh("setpriv --reuid=nobody --regid=nogroup --clear-groups rsgen curl web@1")
         .exits(1)
-        .says("`web@1` is not in the balance, as web:join@1.service failed");
+        .says("`web@1` is not in the balance because web:join@1.service failed");
     machine.run(&["rm", drop_in]).ok();
     machine.systemctl(&["daemon-reload"]).ok();
     machine.systemctl(&["restart", "web@1"]).ok();

@@ -106,7 +106,7 @@ pub(crate) fn follows_the_link_to_the_release_or_tells_that_it_does_not(machine:
     machine
         .run(&["rsgen", "reload", "web"])
         .ok()
-        .says("the link `/srv/app/current` leads to `/srv/app/releases/1`");
+        .says("the link `/srv/app/current` points to `/srv/app/releases/1`");
     assert!(answer(machine).starts_with("version 2"));
     machine
         .sh("cd /srv/app/current && PWD=/srv rsgen check")

@@ -18,8 +18,8 @@ pub(crate) const SPECS: &[Spec] = specs![
     edit::an_app_of_a_package_gets_a_file_of_its_own,
 ];
 
-const INVALID: &str = "Edit again, or give up? [e/g]";
-const VALID: &str = "Apply this, edit again, or give up? [a/e/g]";
+const INVALID: &str = "Edit again, or discard? [e/d]";
+const VALID: &str = "Apply this, edit again, or discard? [a/e/d]";
 
 const FILE: &str = "/etc/rsgen/web.toml";
 /// The copy of the first edit of a machine.
@@ -88,7 +88,10 @@ fn a_valid_edit_replaces_the_instances_and_anything_else_changes_nothing(machine
     }
     assert_untouched(machine, &text, &before);
     let nobody = machine.run(&["rsgen", "edit", "web"]).exits(2);
-    assert!(nobody.stderr.contains("there is no terminal"), "{nobody}");
+    assert!(
+        nobody.stderr.contains("the editor needs a terminal"),
+        "{nobody}"
+    );
 
     let same = edit(machine, "true", "--dry-run").ok();
     assert!(
@@ -284,15 +287,15 @@ fn a_person_is_asked_what_to_do_with_the_text(machine: &mut Machine) {
     shows(machine, "+instances = 3", 1);
     shows(machine, "web: would reload", 1);
     assert_eq!(pids(machine, 2), before, "nobody has agreed");
-    types(machine, "g\\n");
-    shows(machine, "given up, so nothing was changed", 1);
+    types(machine, "d\\n");
+    shows(machine, "discarded, so nothing was changed", 1);
     shows(machine, "is kept in", 1);
     assert_eq!(ends(machine), "1");
     assert_eq!(machine.read(FILE), text);
 
     begin_at_a_terminal(machine);
     shows(machine, INVALID, 1);
-    types(machine, "g\\n");
+    types(machine, "d\\n");
     shows(machine, "is kept in", 1);
     assert_eq!(ends(machine), "3");
     change_during_the_question(machine, &text);
@@ -306,7 +309,7 @@ fn a_person_is_asked_what_to_do_with_the_text(machine: &mut Machine) {
     // The app is stopped while the question is open.
     machine.run(&["rsgen", "stop", "web"]).ok();
     types(machine, "a\\n");
-    shows(machine, "something has changed since the question", 1);
+    shows(machine, "something changed while you were asked", 1);
     shows(machine, "web: would start", 1);
     machine.run(&["rsgen", "start", "web"]).ok();
     types(machine, "a\\n");
@@ -326,7 +329,7 @@ fn change_during_the_question(machine: &Machine, text: &str) {
     types(machine, "a\\n");
     assert_eq!(ends(machine), "1");
     shows(machine, "was changed while it was edited", 1);
-    shows(machine, "since the question", 0);
+    shows(machine, "while you were asked", 0);
     assert_eq!(machine.read(FILE), format!("{text}# theirs\n"));
     machine.write(FILE, text);
 }

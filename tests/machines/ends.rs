@@ -30,7 +30,7 @@ const ENDS: &[End] = &[
     End(
         "background",
         "args = ['-c', 'sleep 1000 & exit 0']",
-        "exited with status 0 before it was READY; a program that goes to the background",
+        "exited with status 0 before it was READY; a program that forks into the background",
     ),
     End(
         "daemon",

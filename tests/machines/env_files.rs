@@ -242,7 +242,7 @@ pub(crate) fn reach_the_program_and_nothing_before_it(machine: &mut Machine) {
     assert!(found.iter().any(options), "{found:?}");
     let said = machine.journal("web@0.service");
     assert!(
-        said.contains("`/srv/web/first.env`: no variable can have the name in line 3"),
+        said.contains("`/srv/web/first.env`: the name in line 3"),
         "{said}"
     );
     machine.write(FILE, "A=2\n");

@@ -117,7 +117,7 @@ fn refuses_others_while_it_is_off(machine: &Machine) {
     });
     let nobody = ["setpriv", "--reuid=65534", "--clear-groups"];
     let refused = machine.run(&[&nobody[..], &ask].concat()).exits(1);
-    refused.says("refused").says("answers root alone");
+    refused.says("refused").says("can be reached only by root");
     let own = ["curl", "-sS", "--interface", "127.114.0.3", URL];
     machine.run(&[&nobody[..], &own].concat()).exits(7);
     machine.run(&ask).exits(5);

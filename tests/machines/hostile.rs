@@ -135,7 +135,7 @@ pub(crate) fn a_socket_that_others_share_is_never_made_unreachable(machine: &mut
     wait_until(long, "three sockets swapped at the right moment", || {
         restart("swap");
         let journal = machine.journal("web@0");
-        journal.matches("goes on accepting").count() >= 3
+        journal.matches("keeps accepting").count() >= 3
     });
 }
 

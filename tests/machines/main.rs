@@ -23,6 +23,7 @@ mod env_files;
 mod environment;
 mod exposure;
 mod faults;
+mod first;
 mod from_pm2;
 mod group;
 mod harness;

@@ -3,6 +3,7 @@
 use testbed::{Machine, wait_until};
 
 use crate::cluster::{SOON, assert_exactly, deploy, install, pids};
+use crate::user;
 
 const ROWS: usize = 24;
 const ENTER: &str = "\u{1b}[?1049h";
@@ -139,7 +140,7 @@ fn assert_changes_are_asked_for_and_shown(machine: &Machine, terminal: &Terminal
     // A failure shows what the command has said, until a key is pressed.
     deploy(machine, "graceful", "answer", "throw a bug\nanswer");
     terminal.types("ry");
-    terminal.shows("rsgen reload web: exit status 1 (any key goes on)");
+    terminal.shows("rsgen reload web: exit status 1 (press any key)");
     terminal.shows("every instance still serves");
     terminal.types(" l");
     terminal.shows("log of web (l or Esc: back)");
@@ -192,4 +193,41 @@ fn assert_the_terminal_is_given_back(machine: &Machine, terminal: &Terminal<'_>)
     wait_until(SOON, "what read the journal to be over", || {
         machine.sh("pidof journalctl").status != 0
     });
+}
+
+pub(crate) fn apps_of_an_ordinary_user_are_watched_and_reloaded_below_the_users_manager(
+    machine: &mut Machine,
+) {
+    user::log_in(machine);
+    user::deploy(machine, "graceful", "listen = 3000");
+    let shell = SHELL.replace(
+        "--setenv=TERM=xterm",
+        "--setenv=TERM=xterm --uid=1500 --setenv=XDG_RUNTIME_DIR=/run/user/1500 \
+         --setenv=DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/1500/bus --setenv=HOME=/home/worker",
+    );
+    machine
+        .sh(&format!(
+            "touch /run/shown && chown worker /run/shown && {}",
+            shell.replacen("&& ", "&& chown worker /run/keys && ", 1)
+        ))
+        .ok();
+    wait_until(SOON, "a terminal", || {
+        machine.sh("test -s /run/shown").status == 0
+    });
+    let terminal = Terminal(machine);
+    for _ in 0..3 {
+        terminal.types("rsgen --user monit --interval 0.2\\n");
+        terminal.shows("1 app, 2 of 2 serving");
+        for text in ["> web  ", "── log of web ", "online"] {
+            terminal.shows(text);
+        }
+        terminal.types("ry");
+        terminal.shows("rsgen reload web: done: 2 of 2 replaced");
+        terminal.types("q");
+        terminal.says("$ ");
+    }
+    wait_until(SOON, "what read the journal to be over", || {
+        machine.sh("pidof journalctl").status != 0
+    });
+    machine.sh("systemctl stop terminal; rm /run/keys").ok();
 }

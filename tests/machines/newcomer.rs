@@ -3,17 +3,13 @@
 use testbed::runner::Spec;
 use testbed::{Machine, Output, specs, wait_until};
 
-use crate::cluster::{ECOSYSTEM, SOON, assert_exactly, write_ecosystem};
+use crate::cluster::{ECOSYSTEM, SOON, write_ecosystem};
 use crate::newcomer;
 
 pub(crate) const SPECS: &[Spec] = specs![
     newcomer::is_led_from_pm2s_command_lines_to_ones_that_work,
     newcomer::replaces_no_app_by_another_program_unawares,
     newcomer::an_instance_that_has_recovered_is_no_longer_errored,
-    newcomer::a_wrong_port_ends_a_first_install_after_one_start,
-    newcomer::a_program_that_never_listens_ends_a_first_install_after_one_start,
-    newcomer::a_program_that_listens_a_little_late_serves_and_is_not_said_to_be_silent,
-    newcomer::a_first_install_tells_while_it_waits_what_the_program_dies_of,
     newcomer::a_port_that_changes_with_each_start_is_not_installed,
     newcomer::a_start_names_the_program_that_has_the_port,
     newcomer::a_port_for_each_instance_is_told_with_what_to_do,
@@ -162,12 +158,15 @@ fn replaces_no_app_by_another_program_unawares(machine: &mut Machine) {
     let replaced = inside(machine, "/srv/c", "rsgen install server.js");
     replaced
         .ok()
-        .says("server: takes the place of /srv/a/server.js; `rsgen rollback server` goes back");
+        .says("server: replaces /srv/a/server.js; `rsgen rollback server` restores it");
     assert_eq!(machine.get(3000).unwrap_or_default(), "/srv/c");
     machine.run(&["rsgen", "rollback", "server"]).ok();
     assert_eq!(machine.get(3000).unwrap_or_default(), "/srv/a");
     let again = inside(machine, "/srv/a", "rsgen install server.js").ok();
-    assert!(!again.to_string().contains("takes the place"), "{again}");
+    assert!(
+        !again.to_string().contains("creates a separate app"),
+        "{again}"
+    );
 }
 
 fn an_instance_that_has_recovered_is_no_longer_errored(machine: &mut Machine) {
@@ -211,59 +210,14 @@ fn an_instance_that_has_recovered_is_no_longer_errored(machine: &mut Machine) {
     });
 }
 
-/// Listens on 4000 first. Where `DATABASE` is set, it reaches the declared port later, as a program with a port for metrics does.
-const METRICS: &str = "
-import os, select, signal, socket
-s = socket.create_server(('0.0.0.0', 4000))
-if 'DATABASE' in os.environ:
-    select.select([], [], [], float(os.environ['DATABASE']))
-    t = socket.create_server(('::', 3000), family=socket.AF_INET6)
-signal.pause()
-";
-
-fn a_wrong_port_ends_a_first_install_after_one_start(machine: &mut Machine) {
-    machine.write("/srv/web/metrics.py", METRICS);
-    write_ecosystem(machine, "metrics.py", "1", "listen_timeout = \"3s\"");
-    let told = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
-    let line = "the program listens on 0.0.0.0:4000, declared is [::]:3000; write `listen = \"0.0.0.0:4000\"`";
-    let told = told.says(line).to_string();
-    assert!(!told.contains("rehearsing"), "{told}");
-    let journal = machine.journal("web@0");
-    let starts = journal.lines().filter(|l| l.starts_with("Starting"));
-    assert_eq!(
-        starts.count(),
-        2,
-        "the second is the worker's alone: {journal}"
-    );
-    machine.run(&["rsgen", "list", "web"]).says(line);
-    machine.run(&["rsgen", "uninstall", "web"]).ok();
-    // A program that reaches the declared port in its time comes up.
-    let later = "listen_timeout = \"30s\"\nenv.DATABASE = 2.5";
-    write_ecosystem(machine, "metrics.py", "1", later);
-    machine
-        .run(&["rsgen", "install", ECOSYSTEM])
-        .ok()
-        .says("waiting for");
-    assert_exactly(machine, 1);
-    // Once the app has served, a slow database is no reason to give it up at its first start.
-    machine.run(&["rsgen", "stop", "web"]).ok();
-    let slow = "listen_timeout = \"2s\"\nenv.DATABASE = 60\nmax_restarts = 2";
-    write_ecosystem(machine, "metrics.py", "1", slow);
-    machine.clear_journal();
-    machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
-    let journal = machine.journal("web@0");
-    let starts = journal.lines().filter(|l| l.starts_with("Starting"));
-    assert_eq!(starts.count(), 3, "{journal}");
-}
-
 fn a_port_that_changes_with_each_start_is_not_installed(machine: &mut Machine) {
     let random = "require('http').createServer().listen(40000 + process.pid % 20000);\n";
     machine.write("/srv/web/random.js", random);
     let told = inside(machine, "/srv/web", "rsgen install random.js --name web");
     told.exits(1)
-        .says("web: listens on a port as the kernel gives it to whoever asks for any: once more")
-        .says("and on another port at the next start, which each instance has for itself")
-        .says("have the program listen on a fixed address");
+        .says("web: listens on a port from the kernel's range for free ports; rehearsing once more")
+        .says("but on another port at the next start; instances cannot share a changing port")
+        .says("make the program listen on a fixed address");
     assert_eq!(machine.sh("ls /etc/rsgen/web.toml").status, 2);
     machine.write("/srv/web/random.js", &SERVER.replace("PORT", "50051"));
     let told = inside(machine, "/srv/web", "rsgen install random.js --name web").ok();
@@ -307,7 +261,7 @@ fn a_port_for_each_instance_is_told_with_what_to_do(machine: &mut Machine) {
     let text = "[[apps]]\nname = \"web\"\nscript = \"own.js\"\ninstances = 2\nuser = \"www-data\"\nlisten_timeout = \"3s\"\nmax_restarts = 1\n";
     machine.write(ECOSYSTEM, text);
     let told = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
-    let line = "the program listens on [::]:3001, a port of its own for each instance; have it listen on [::]:3000, which all instances share";
+    let line = "the program listens on [::]:3001, a different port in each instance; make it listen on [::]:3000, which all instances share";
     told.says("web: listens on [::]:3000")
         .says(&format!("error: web: 1 of 2 serving; web@1.service: timed out: not READY within `listen_timeout`: {line}"));
     machine.run(&["rsgen", "uninstall", "web"]).ok();
@@ -318,67 +272,10 @@ fn a_port_for_each_instance_is_told_with_what_to_do(machine: &mut Machine) {
         "1",
         "listen_timeout = \"3s\"\nmax_restarts = 1",
     );
-    machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1)
+    machine
+        .run(&["rsgen", "install", ECOSYSTEM])
+        .exits(1)
         .says("the program listens on [::]:3001, declared is [::]:3000")
         .says("error: none of 1 instances serves: the program listens on [::]:3001")
-        .says("if it goes on to the next port where one is in use, have it take [::]:3000 in any case");
-}
-
-/// Programs of which no process that systemd watches ever listens on the declared port: each with what is told.
-const SILENT: &[(&str, &str)] = &[
-    (
-        "import signal; signal.pause()",
-        "timed out: not READY within `listen_timeout`: the program never listened on [::]:3000; a longer `listen_timeout` is for",
-    ),
-    // A daemon that takes its time, as on a busy machine.
-    (
-        "import os, select, signal, socket\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nif os.fork() == 0:\n    select.select([], [], [], 0.4)\n    os.setsid()\n    s = socket.create_server(('::', 3000), family=socket.AF_INET6)\n    signal.pause()\nos._exit(0)",
-        "the program went to the background; run it in the foreground",
-    ),
-];
-
-fn a_program_that_never_listens_ends_a_first_install_after_one_start(machine: &mut Machine) {
-    for (program, told) in SILENT {
-        machine.write("/srv/web/silent.py", program);
-        let times = "listen_timeout = \"1s\"\nkill_timeout = \"1s\"";
-        write_ecosystem(machine, "silent.py", "1", times);
-        machine.clear_journal();
-        machine
-            .run(&["rsgen", "install", ECOSYSTEM])
-            .exits(1)
-            .says(told);
-        let journal = machine.journal("web@0");
-        let starts = journal.lines().filter(|l| l.starts_with("Starting"));
-        assert_eq!(starts.count(), 2, "the second is the worker's: {journal}");
-        machine.run(&["rsgen", "uninstall", "web"]).ok();
-    }
-}
-
-/// systemd gives a start five seconds more than `listen_timeout`.
-fn a_program_that_listens_a_little_late_serves_and_is_not_said_to_be_silent(machine: &mut Machine) {
-    let late = "import select, signal, socket\nselect.select([], [], [], 2)\n\
-        s = socket.create_server(('::', 3000), family=socket.AF_INET6)\nsignal.pause()\n";
-    machine.write("/srv/web/late.py", late);
-    write_ecosystem(machine, "late.py", "1", "listen_timeout = \"1s\"");
-    machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
-    assert_eq!(machine.property("web@0.service", "StatusText"), "");
-    let list = machine.run(&["rsgen", "list", "web"]).ok();
-    assert!(!list.stdout.contains("never listened"), "{list}");
-}
-
-fn a_first_install_tells_while_it_waits_what_the_program_dies_of(machine: &mut Machine) {
-    let crash =
-        "import select, sys; select.select([], [], [], 0.4); sys.exit('Error: no database\\nbye')";
-    machine.write("/srv/web/crash.py", crash);
-    write_ecosystem(machine, "crash.py", "1", "max_restarts = 8");
-    let told = machine.run(&["rsgen", "install", ECOSYSTEM]).exits(1);
-    let told = told.says("deaths, the last: exited with status 1");
-    let told = told
-        .says("web: web@0 wrote: Error: no database")
-        .to_string();
-    assert_eq!(told.matches("wrote:").count(), 1, "{told}");
-    // A database may come up later than the app.
-    let journal = machine.journal("web@0");
-    let starts = journal.lines().filter(|l| l.starts_with("Starting"));
-    assert_eq!(starts.count(), 9, "{journal}");
+        .says("if it tries the next port when one is in use, make it use [::]:3000 in any case");
 }

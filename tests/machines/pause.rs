@@ -122,7 +122,7 @@ fn assert_told(machine: &Machine) {
         .run(&["rsgen", "history", "web"])
         .ok()
         .says("pause ")
-        .says("2 stopped, connections wait; goes on by itself in 5min");
+        .says("2 stopped, connections wait; resumes automatically in 5min");
     machine
         .run(&["rsgen", "metrics", "web"])
         .ok()
@@ -132,7 +132,7 @@ fn assert_told(machine: &Machine) {
         .run(&["rsgen", "pause", "web", "--for", "6min"])
         .ok();
     again.says(
-        "web: is paused already; `rsgen resume web` ends that, or else the time does in 6min",
+        "web: is paused already; `rsgen resume web` ends the pause, which otherwise ends in 6min",
     );
 }
 

@@ -324,6 +324,33 @@ pub(crate) fn what_a_member_may_not_scale_is_refused_and_what_fails_is_told(mach
     assert_nothing_failed(machine);
 }
 
+/// Each has looked before any of the others has done anything.
+pub(crate) fn members_who_add_one_at_once_each_add_one(machine: &mut Machine) {
+    prepare(machine);
+    let one = format!("runuser -u {MEMBER} -- rsgen scale web +1");
+    let told = machine.sh(&format!("{one} & {one} & {one} & wait")).ok();
+    for number in 3..=5 {
+        let line = format!("web: {number} instances\n");
+        assert_eq!(told.stdout.matches(&line).count(), 1, "{told}");
+    }
+    assert_exactly(machine, 5);
+    scale_as(machine, MEMBER, &["web", "+12"])
+        .exits(4)
+        .says("only root may scale apps of the system");
+    machine
+        .sh(&format!(
+            "sed -i 's/(:from[^)]*)?//' {RULES} && systemctl restart polkit"
+        ))
+        .ok();
+    scale_as(machine, MEMBER, &["web", "-2"])
+        .exits(4)
+        .says("allow only a number: `rsgen scale web 3`");
+    assert_exactly(machine, 5);
+    scale_as(machine, MEMBER, &["web", "3"]).ok();
+    assert_exactly(machine, 3);
+    assert_nothing_failed(machine);
+}
+
 /// Several members, and one who starts the unit again and again, which ends the one that is at work.
 pub(crate) fn members_who_scale_at_once_leave_a_whole_number(machine: &mut Machine) {
     prepare(machine);

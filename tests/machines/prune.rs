@@ -60,7 +60,8 @@ fn an_app_that_its_file_no_longer_has_is_told_and_then_removed(machine: &mut Mac
     let web = machine.main_pid("web@0.service");
     write(machine, FILE, &[("web", "3000")]);
     let told = rsgen(machine, COMMAND).ok().says("nothing to do");
-    let told = told.says("api: `/srv/web/ecosystem.toml` no longer has this app, which goes on");
+    let told =
+        told.says("api: `/srv/web/ecosystem.toml` no longer has this app, which keeps running");
     assert!(
         !told.stdout.contains("old: `") && !told.stderr.contains("old: `"),
         "{told}"

@@ -190,6 +190,13 @@ pub(crate) fn a_further_port_is_told_at_the_first_start(machine: &mut Machine) {
         .read(ECOSYSTEM)
         .replace("listen = 3000", "listen = [3000, 9100]");
     machine.write(ECOSYSTEM, &text);
+    // The instance has the port that systemd is to open.
+    machine
+        .run(&["rsgen", "install", ECOSYSTEM])
+        .exits(1)
+        .says("`web` listens on 3000; moving it to 3000, 9100 closes 3000 first")
+        .says("add --replace-listener")
+        .says("the program has 9100 itself, and gives it up when it is stopped");
     machine
         .run(&["rsgen", "install", ECOSYSTEM, "--replace-listener"])
         .ok();

@@ -89,8 +89,7 @@ fn a_crash_starts_the_release_that_the_instance_was_started_with(machine: &mut M
     machine.run(&["rsgen", "reload", "web"]).exits(1);
     crash(machine, 1);
     assert_runs(machine, ["1", "1"]);
-    let told =
-        "started again in /srv/app/releases/1, as before; /srv/app/current leads elsewhere by now";
+    let told = "restarted in /srv/app/releases/1, as before; /srv/app/current now points elsewhere";
     assert!(machine.journal("web@1.service").contains(told));
     crash(machine, 1);
     link_to(machine, "3");
@@ -183,7 +182,7 @@ fn a_rollback_under_load_goes_one_back_and_loses_nothing(machine: &mut Machine) 
 
     let dry = machine.run(&["rsgen", "rollback", "web", "--dry-run"]).ok();
     dry.says("web: would go back from 3 to release 2")
-        .says("/srv/app/current would lead to /srv/app/releases/2")
+        .says("/srv/app/current would point to /srv/app/releases/2")
         .says("web: would reload");
     assert_runs(machine, ["3", "3"]);
     assert_eq!(link(machine), "releases/3");
@@ -199,7 +198,7 @@ fn a_rollback_under_load_goes_one_back_and_loses_nothing(machine: &mut Machine) 
     machine
         .run(&["rsgen", "describe", "web"])
         .ok()
-        .says("2, back from 3 by a rollback");
+        .says("2, rolled back from 3");
     let history = machine.run(&["rsgen", "history", "web"]).ok();
     history.says("from /srv/app/releases/3 to /srv/app/releases/2");
 
@@ -225,7 +224,7 @@ fn a_rollback_under_load_goes_one_back_and_loses_nothing(machine: &mut Machine) 
     machine
         .run(&["rsgen", "deploy", FILE])
         .ok()
-        .says("release 3 replaces 1, which a rollback went back to");
+        .says("release 3 replaces 1, the result of a rollback");
     let json = machine.run(&["rsgen", "releases", "web", "--json"]).ok();
     json.says("\"back_from\": null");
     machine.run(&["rm", "-r", "/srv/app/releases/2"]).ok();
@@ -261,6 +260,15 @@ fn a_rollback_that_fails_leaves_the_link_and_the_instances_as_they_were(machine:
         .says("web: stays on release 2");
     assert_eq!(link(machine), "releases/2");
     assert_eq!([pid(machine, 0), pid(machine, 1)], before);
+
+    // An instance that somebody has started on purpose meanwhile goes back as well.
+    write(machine, "3");
+    link_to(machine, "3");
+    machine.run(&["rsgen", "restart", "web@1"]).ok();
+    assert_runs(machine, ["2", "3"]);
+    let told = machine.run(&["rsgen", "rollback", "web"]).ok();
+    told.says("web: web@1 serves another release than 2");
+    assert_runs(machine, ["2", "2"]);
 
     // Two at once do it once, and a full disk keeps nobody from going back.
     write(machine, "1");
@@ -340,7 +348,7 @@ fn an_app_without_a_link_goes_back_to_an_earlier_file(machine: &mut Machine) {
         units
     );
     let told = deploy("green");
-    told.says("release 2 replaces 1, which a rollback went back to");
+    told.says("release 2 replaces 1, the result of a rollback");
     machine.run(&["rsgen", "uninstall", "web"]).ok();
     machine.run(&["test", "!", "-e", "/var/lib/rsgen"]).ok();
 }

@@ -268,7 +268,7 @@ pub(crate) fn doubles_the_app_for_a_while_and_goes_on_after_a_failure_when_told(
     deploy(machine, "graceful", "answer", crash);
     let told = machine.run(&["rsgen", "reload", "web"]).exits(1);
     assert!(
-        told.stdout.contains("going on, 1 of at most 1 failures")
+        told.stdout.contains("continuing, 1 of at most 1 failures")
             && told
                 .stderr
                 .contains("every instance that did not fail was replaced"),

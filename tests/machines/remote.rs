@@ -77,7 +77,7 @@ pub(crate) fn lists_reloads_and_stops_the_apps_of_another_host(machine: &mut Mac
     assert!(cluster::listener(machine).is_none());
     let _ = on(machine, there, &["reload", "web"])
         .exits(1)
-        .says("`web` does not run");
+        .says("`web` is not running");
     on(machine, there, &["start", "web"]).ok();
     let slow = "[Service]\nExecStartPre=/bin/sleep 3\n";
     machine.write("/run/systemd/system/web@.service.d/slow.conf", slow);

@@ -107,7 +107,7 @@ fn assert_an_app_is_described(machine: &Machine) {
         .sh("echo 'kill_timeout = \"7s\"' >>/etc/rsgen/web.toml")
         .ok();
     describe().says(
-        "differs   web.service web@.service would be others: `rsgen reload web` applies the file",
+        "differs   web.service web@.service would change: `rsgen reload web` applies the file",
     );
     machine
         .sh("sed -i 's/^TimeoutStopSec=.*/TimeoutStopSec=9s/' /etc/systemd/system/web@.service")

@@ -66,7 +66,7 @@ pub(crate) fn an_instance_beyond_the_number_goes_with_the_next_walk(machine: &mu
     machine
         .run(&["rsgen", "install", ECOSYSTEM])
         .ok()
-        .says("instance 2: stopped, it was one too many");
+        .says("instance 2: stopped, it was surplus");
     assert_exactly(machine, 2);
 }
 

@@ -70,7 +70,7 @@ pub(crate) fn the_command_line_beats_the_file(machine: &mut Machine) {
     machine
         .run(&["rsgen", "install", ECOSYSTEM])
         .ok()
-        .says("web: instances = 3, as `--instances` chose; the file has 1")
+        .says("web: instances = 3, as set by `--instances`; the file has 1")
         .says("nothing to do");
     machine
         .run(&["rsgen", "install", "/etc/rsgen/web.toml", "-i", "2"])
@@ -141,7 +141,7 @@ pub(crate) fn scaling_adds_and_drains_and_leaves_the_others_alone(machine: &mut 
     machine
         .run(&["rsgen", "install", ECOSYSTEM])
         .ok()
-        .says("web: instances = 3, as `rsgen scale` chose; the file has 2")
+        .says("web: instances = 3, as set by `rsgen scale`; the file has 2")
         .says("nothing to do");
     machine.power_cycle(PowerLoss::Cut);
     wait_until(SOON, "the app to serve", || machine.get(3000).is_ok());

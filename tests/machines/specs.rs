@@ -5,7 +5,7 @@ use testbed::specs;
 
 use crate::{
     asked, balance, between, crash, deploy, directives, docs, drain, edit, ends, entrance,
-    env_files, environment, exposure, faults, from_pm2, harness, hostile, init, install,
+    env_files, environment, exposure, faults, first, from_pm2, harness, hostile, init, install,
     interrupted, jobs, logs, monit, moving, newcomer, own, owner, packaged, packages, pause,
     polkit, portless, power, programs, prometheus, prune, recycle, rehearsal, release, reload,
     remote, sandbox, schedule, see, seldom, shown, sizing, state, tracing, truth, twelve, unmet,
@@ -55,6 +55,7 @@ pub(crate) fn all() -> Vec<Spec> {
         PORTLESS,
         from_pm2::SPECS,
         newcomer::SPECS,
+        first::SPECS,
         SIZING,
         TRUTH,
         unmet::SPECS,
@@ -73,6 +74,7 @@ pub(crate) fn all() -> Vec<Spec> {
 const SEE: &[Spec] = specs![
     see::the_list_counts_connections_and_goes_on_until_a_key_is_pressed,
     monit::watches_reloads_and_scales_by_keys_and_gives_the_terminal_back,
+    monit::apps_of_an_ordinary_user_are_watched_and_reloaded_below_the_users_manager,
     prometheus::answers_every_query_of_the_dashboard,
 ];
 
@@ -124,6 +126,7 @@ const INTERRUPTED: &[Spec] = specs![
     interrupted::a_killed_walk_is_finished_by_the_next,
     interrupted::a_killed_command_leaves_the_walk_alone,
     interrupted::a_daemon_reload_in_the_middle_is_survived,
+    interrupted::a_bus_that_hangs_delays_the_next_start_of_an_instance_for_a_moment_only,
     interrupted::a_daemon_reexec_in_the_middle_is_survived,
     moving::an_address_is_added_and_another_closed_without_a_loss,
     moving::what_cannot_be_moved_changes_nothing,
@@ -300,6 +303,7 @@ const POLKIT: &[Spec] = specs![
     polkit::a_member_scales_it_as_root_does_and_loses_nothing,
     polkit::what_a_member_may_not_scale_is_refused_and_what_fails_is_told,
     polkit::members_who_scale_at_once_leave_a_whole_number,
+    polkit::members_who_add_one_at_once_each_add_one,
 ];
 
 const PORTLESS: &[Spec] = specs![

@@ -129,16 +129,16 @@ pub(crate) fn of_targets_that_mean_nothing(machine: &mut Machine) {
         (
             "restart 1",
             "no app `1` is installed",
-            "an instance is written `web@1`",
+            "an instance is written `web@1`, all of them are `web`",
         ),
         (
             "start web@12",
-            "`web` has 2 instances, the last is `web@1`",
+            "`web` has 2 instances; the last is `web@1`",
             "run `rsgen scale web 13`",
         ),
         (
             "stop web@12",
-            "`web` has 2 instances, the last is `web@1`",
+            "`web` has 2 instances; the last is `web@1`",
             "run `rsgen list web` to see which run",
         ),
         (

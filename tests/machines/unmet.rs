@@ -32,7 +32,8 @@ fn a_condition_that_does_not_hold_is_told_by_each_command(machine: &mut Machine)
         machine.sh(command).ok();
     };
     for command in [&format!("install {ECOSYSTEM}"), "start web", "restart web"] {
-        assert_told_at_once(run(command));
+        let told = run(command).says(&format!(" of web.service failed: {TOLD}"));
+        assert_told_at_once(told.says("remove it from `[apps.unit]`"));
         // From then on, systemd does not know any more which condition it was.
         machine.systemctl(&["daemon-reload"]).ok();
         let list = run("list web").says("stopped").says(TOLD);

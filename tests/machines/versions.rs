@@ -38,12 +38,38 @@ pub(crate) fn of_nvm_run_a_script_and_its_children(machine: &mut Machine) {
     let answer = machine.sh("curl -s http://127.0.0.1:3000/").ok();
     assert_eq!(answer.text().trim(), format!("{BIN}/node"));
     npm_starts_it_as_well(machine, &install);
+    a_package_json_is_imported_as_the_user_behind_sudo_has_it(machine);
     // The result was written into the file, so nobody searches again.
     machine
         .sh("systemctl daemon-reload && rsgen reload web")
         .ok();
     let again = machine.sh(&install).ok();
     assert!(again.stdout.contains("nothing to do"), "{}", again.stdout);
+}
+
+/// Installs the package.json of another folder, as somebody does whose Node is nvm's and whose `sudo` has root's `PATH`. Without that Node,
+/// one error names `PATH`.
+fn a_package_json_is_imported_as_the_user_behind_sudo_has_it(machine: &Machine) {
+    let server = "require('http').createServer((q, a) => a.end('shop')).listen(3001);\n";
+    machine.write("/home/web/shop/server.js", server);
+    let package = "{ \"name\": \"shop\", \"scripts\": { \"start\": \"node server.js\" } }";
+    machine.write("/home/web/shop/package.json", package);
+    let sudo = "cd /home/web/shop && chown -R web: . && env -i SUDO_USER=web SUDO_UID=$(id -u web) SUDO_GID=$(id -g web) \
+                PATH=/usr/sbin:/usr/bin:/sbin:/bin rsgen install --import package.json";
+    machine.sh(sudo).ok().says("shop: uses `/home/web/.nvm/");
+    let answer = machine.sh("curl -s http://127.0.0.1:3001/").ok();
+    assert_eq!(answer.text().trim(), "shop");
+    machine.run(&["rsgen", "uninstall", "shop"]).ok();
+    machine
+        .sh("rm /home/web/shop/ecosystem.toml; mv /home/web/.nvm /home/web/.gone")
+        .ok();
+    let refused = machine.sh(sudo);
+    assert_ne!(refused.status, 0, "{refused}");
+    let told = refused.says("PATH").to_string();
+    assert_eq!(told.matches("error").count(), 1, "{told}");
+    machine
+        .sh("mv /home/web/.gone /home/web/.nvm; rm -f /home/web/shop/ecosystem.toml")
+        .ok();
 }
 
 /// Runs the script `start` of package.json in a shell, as npm does, and is found as npm is: beside the Node of its version.

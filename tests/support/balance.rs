@@ -32,7 +32,7 @@ fn evened(text: &str) -> String {
 
 const TABLE: &str = "[[apps]]";
 
-/// Whether an app says that it listens on TCP alone, and nothing of its balance.
+/// Whether an app listens only on TCP and does not set its balance.
 fn can_be_even(app: &str) -> bool {
     let listen = app.lines().find_map(|line| line.strip_prefix("listen = "));
     let is_tcp = |listen: &str| {

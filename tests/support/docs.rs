@@ -1,7 +1,7 @@
 //! Runs pages of the documentation: their commands, their files, and the output that they show.
 //!
-//! A ` ```console ` block has commands behind `# ` or `$ `, and below each command its output. HTML comments, which readers
-//! do not see, tell the tests what the text of the page tells its readers:
+//! A ` ```console ` block has commands after `# ` or `$ `, and below each command its output. HTML comments,
+//! which readers do not see, give the tests the information that readers get from the text:
 //!
 //! - `<!-- file: /srv/web/server.js -->`: the next block is the text of this file.
 //! - `<!-- run: sed … -->`: a command that is run unseen, and has to succeed.
@@ -184,7 +184,7 @@ fn run(machine: &Machine, folder: &str, before: i32, step: &Step) -> Result<i32,
     }
 }
 
-/// The first shown line that the output of a command does not have behind the one before it.
+/// The first shown line that the output of a command does not have after the previous one.
 #[must_use]
 pub fn missing<'a>(shown: &'a [String], written: &str) -> Option<&'a str> {
     let mut rest = written.lines();

@@ -32,7 +32,7 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Mounts the disk of a machine, an overlay of `lower`, and one of `programs` on its /srv; `room` is an empty folder to mount on.
+    /// Mounts the disk of a machine, an overlay of `lower`, and one of `programs` on its /srv; `room` is an empty folder to mount it on.
     pub(crate) fn start(name: &str, room: &Path, lower: &Lower, programs: Option<&Path>) -> Self {
         sweep();
         // In a session of its own, so that a Ctrl-C on the terminal does not end the keeper before it has cleaned up.

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use crate::poll::nap;
 
-/// The specs for each processor that run at the same time in any case.
+/// The minimum number of specs for each processor that run at the same time.
 const LEAST: usize = 2;
-/// The most specs for each processor.
+/// The maximum number of specs for each processor.
 const MOST: usize = 6;
-/// How long the processors are watched before one spec more begins.
+/// How long the processors are watched before another spec begins.
 const WATCH: Duration = Duration::from_millis(700);
-/// One spec more begins if the processors were idle for more than one part in this many.
+/// Another spec begins if the processors were idle for more than one part in this many.
 const PART: u64 = 5;
 
 static LANES: Mutex<Lanes> = Mutex::new(Lanes {
@@ -29,7 +29,7 @@ struct Lanes {
     watched: Option<(Instant, Ticks)>,
 }
 
-/// What the processors have done since the boot of the host.
+/// The work of the processors since the boot of the host.
 #[derive(Clone, Copy)]
 struct Ticks {
     idle: u64,
@@ -48,7 +48,7 @@ pub(crate) fn most() -> usize {
     MOST * processors()
 }
 
-/// Waits until one spec more may run.
+/// Waits until another spec may run.
 pub(crate) fn turn() -> Turn {
     loop {
         let mut lanes = LANES.lock().unwrap_or_else(PoisonError::into_inner);
@@ -79,7 +79,7 @@ impl Lanes {
             return false;
         };
         let before = self.watched.replace((Instant::now(), now));
-        // What was seen long ago says nothing.
+        // An old observation means nothing.
         let recent = before.filter(|(at, _)| at.elapsed() < 2 * WATCH);
         recent.is_some_and(|(_, then)| is_idle(then, now))
     }

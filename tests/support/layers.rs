@@ -1,5 +1,5 @@
-//! The layers of a disk that all machines of a process share: rsgen, installed once, the interpreter of `tests/apps/graceful`,
-//! and what a machine leaves out.
+//! The layers of a disk that all machines of a process share: rsgen, installed once, the interpreter of
+//! `tests/apps/graceful`, and the units that a machine leaves out.
 //!
 //! They are on a tmpfs in a mount namespace of their own, which a process holds that ends with this one. Machines are started
 //! in that namespace, so nothing is left on the host.
@@ -17,7 +17,7 @@ use crate::release::{Release, build_dir, machines_dir};
 /// Mounts the tmpfs, and keeps it until standard input ends.
 const SCRIPT: &str = "mount -t tmpfs -o mode=755 layers \"$1\" && echo ready && exec cat";
 
-/// Units that do nothing for a test: they prepare hardware, terminals and caches, or update what the root has up to date.
+/// Units that do nothing for a test: they prepare hardware, terminals and caches, or update files that are already up to date.
 const NEEDLESS: &[&str] = &[
     "apt-daily-upgrade.timer",
     "apt-daily.timer",
@@ -42,7 +42,7 @@ const NEEDLESS: &[&str] = &[
     "systemd-update-utmp.service",
 ];
 
-/// Units that are started when somebody asks for them, and not at boot.
+/// Units that are started on request, and not at boot.
 const LATER: &[&str] = &["systemd-logind.service"];
 
 static SHARED: Mutex<Option<Layers>> = Mutex::new(None);
@@ -53,7 +53,7 @@ struct Layers {
     folder: PathBuf,
 }
 
-/// What a machine is made of.
+/// The disk that a machine consists of.
 pub(crate) struct Lower {
     /// The folders below the disk of the machine, the upper one first, as `lowerdir=` of mount(8) lists them.
     pub(crate) folders: String,

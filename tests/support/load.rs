@@ -29,10 +29,10 @@ pub use report::{Lost, Report};
 use http::Client;
 use report::Tally;
 
-/// A deadline for answers, even on a host that is busy with much else.
+/// A deadline for answers that is long enough on a busy host.
 const SOON: Duration = Duration::from_secs(90);
-/// How long a client pauses unless it is told otherwise: ten clients send about one request each millisecond. Without a pause
-/// the traffic would take every processor from the machine that is tested.
+/// The default pause of a client: ten clients send about one request each millisecond. Without a pause the
+/// traffic would take every processor from the machine that is tested.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// The kind and the amount of traffic.
@@ -210,8 +210,8 @@ fn client(shared: &Shared, traffic: Traffic, network: Option<File>, start: Insta
             Err(failure) => {
                 tally.failed(failure, asked - start, asked.elapsed());
                 shared.failed.fetch_add(1, Ordering::Relaxed);
-                // A refusal takes microseconds. Without a pause, a short outage would count thousands of times, and would
-                // take the CPU from whatever ends it.
+                // A refusal takes microseconds. Without a pause, a short outage would count thousands of
+                // times, and would take the CPU from the process that ends it.
                 nap(Duration::from_millis(5));
             }
         }

@@ -99,7 +99,7 @@ impl Machine {
         machine
     }
 
-    /// A booted machine with rsgen, in whose /srv is what `programs` contains, a folder of the host.
+    /// A booted machine with rsgen, with the content of `programs`, a folder of the host, in its /srv.
     pub fn with_programs(release: Release, programs: &Path) -> Self {
         let mut machine = Self::new(release, true, Some(programs));
         machine.power_on(None);
@@ -198,7 +198,7 @@ impl Machine {
     pub fn write(&self, path: &str, text: &str) {
         let script = "mkdir -p \"$(dirname \"$1\")\" && cat >\"$1\"";
         let text = balance::of_this_run(path, text);
-        // While a script is being executed, the kernel lets nobody write to it, see ETXTBSY in open(2).
+        // While a script is being executed, the kernel does not allow writing to it, see ETXTBSY in open(2).
         let write = || {
             self.console
                 .run(&["sh", "-c", script, "write", path], Some(&text))

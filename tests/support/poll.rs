@@ -11,7 +11,7 @@ use crate::profile;
 /// long wait are longer.
 const SHORTEST: Duration = Duration::from_millis(20);
 const LONGEST: Duration = Duration::from_millis(150);
-/// A pause is this part of the time that has been waited.
+/// A pause is this part of the elapsed time.
 const PART: u32 = 10;
 
 /// Waits until `probe` is true; panics with the text `what` when that takes longer than `limit`.

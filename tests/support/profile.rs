@@ -1,7 +1,7 @@
 //! The cost of each spec: with `RSGEN_TEST_PROFILE=FILE`, a run writes a line for each spec to that file.
 //!
-//! Processor time is that of cgroups and threads, so other work of the host is not part of it; see [`COLUMNS`]. Without the
-//! variable no cgroup is made and no file is written.
+//! CPU time is that of cgroups and threads, so other work of the host is not part of it; see [`COLUMNS`].
+//! Without the variable, no cgroup is created and no file is written.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
 
-/// The columns, in seconds but for the last two. `wall` is the time on the clock, and `up` the part of it that boots took. The
-/// others are processor time: `boot` of the boots, `machine` of everything that systemd in the machine started, boots included,
-/// `commands` of what the spec ran with `Machine::run`, `own` of the spec itself and its clients. `long` lists the commands and
-/// waits that took a second or more.
+/// The columns, in seconds but for the last two. `wall` is the time on the clock, and `up` the part of it
+/// that boots took. The others are processor time: `boot` of the boots, `machine` of everything that systemd
+/// in the machine started, boots included, `commands` of the commands that the spec ran with `Machine::run`,
+/// `own` of the spec itself and its clients. `long` lists the commands and waits that took a second or more.
 const COLUMNS: &str = "wall\tup\tboot\tmachine\tcommands\town\tspec\tlong";
 /// A step of this length is listed.
 const LONG: Duration = Duration::from_secs(1);
@@ -72,22 +72,22 @@ pub(crate) fn booted(start: Instant, used: Duration) {
     });
 }
 
-/// Adds what a machine has used that is switched off now.
+/// Adds the time of a machine that is now switched off.
 pub(crate) fn add_machine(used: Duration) {
     COST.with_borrow_mut(|cost| cost.machine += used);
 }
 
-/// Adds what the commands in a machine have used.
+/// Adds the time of the commands in a machine.
 pub(crate) fn add_commands(used: Duration) {
     COST.with_borrow_mut(|cost| cost.commands += used);
 }
 
-/// Adds what clients have used, which are threads of their own.
+/// Adds the time of clients, which are threads of their own.
 pub(crate) fn add_clients(used: Duration) {
     COST.with_borrow_mut(|cost| cost.clients += used);
 }
 
-/// Takes note of a command or a wait.
+/// Notes a command or a wait.
 pub(crate) fn step(what: &str, took: Duration) {
     if took >= LONG && is_on() {
         let what = what.split_whitespace().collect::<Vec<_>>().join(" ");

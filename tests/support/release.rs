@@ -49,8 +49,8 @@ impl Release {
         }
     }
 
-    /// The folder over which a machine mounts its overlay: the root of the host if it runs this release, else a root that is
-    /// built at first use and kept.
+    /// The folder over which a machine mounts its overlay: the root of the host if it runs this release,
+    /// otherwise a root that is built at first use and kept.
     pub fn root(self) -> PathBuf {
         if self == Self::Debian12 && host_is_debian12() {
             return "/".into();

@@ -31,8 +31,8 @@ pub struct Spec {
     pub name: &'static str,
     /// The function, which panics if the behaviour is not as it should be.
     pub check: fn(&mut Machine),
-    /// A folder below cargo's target folder whose contents are in /srv: programs that are too many to be copied. Such specs run alone,
-    /// with `PROGRAMS=1`.
+    /// A folder below cargo's target folder that is mounted as /srv: programs that are too many to be copied.
+    /// Such specs run alone, with `PROGRAMS=1`.
     pub programs: Option<&'static str>,
 }
 
@@ -77,6 +77,7 @@ const ROOMS_IN_TURN: &[&str] = &[
     "monit",
     "moving",
     "newcomer",
+    "first",
     "own",
     "owner",
     "packaged",
@@ -112,7 +113,7 @@ struct Job {
 }
 
 impl Job {
-    /// Whether an everyday run has it: on every release what systemd takes part in, on one what it does not.
+    /// Whether an everyday run includes the spec: on every release if systemd takes part in it, on one if it does not.
     fn is_in_turn(&self) -> bool {
         let room = self.spec.name.split("::").next().unwrap_or_default();
         !ROOMS_IN_TURN.contains(&room) || self.release == turn(self.spec.name)
@@ -123,7 +124,7 @@ impl Job {
     }
 }
 
-/// The release of a spec that runs on one. Depends on its name alone, so that no other spec moves when one is added.
+/// The release of a spec that runs on one. The release depends only on the name of the spec, so that no other spec moves when one is added.
 fn turn(name: &str) -> Release {
     let sum: usize = name.bytes().map(usize::from).sum();
     Release::ALL[sum % Release::ALL.len()]
@@ -140,7 +141,7 @@ struct Passed {
 /// The specs that have succeeded so far, which the threads that run specs add.
 type Record = Arc<Mutex<Vec<Passed>>>;
 
-/// The systemd of each release, which the first machine of the release is asked for.
+/// The systemd of each release, queried on the first machine of the release.
 static SYSTEMD: [OnceLock<u32>; Release::ALL.len()] = [const { OnceLock::new() }; _];
 
 thread_local! {
@@ -170,14 +171,14 @@ pub fn main(specs: &[Spec]) -> ExitCode {
     conclusion.exit_code()
 }
 
-/// Whether every spec is to run on every release: with `EVERY=1`, or where the filter names a release.
+/// Whether every spec is to run on every release: with `EVERY=1`, or if the filter names a release.
 fn is_every(filter: Option<&str>) -> bool {
     let names = |release: Release| filter.is_some_and(|f| f.starts_with(&format!("{release}::")));
     std::env::var_os("EVERY").is_some() || Release::ALL.into_iter().any(names)
 }
 
 fn trials(specs: &[Spec], is_every: bool, record: &Record) -> Vec<Trial> {
-    // Programs that are too many to be copied are also too many to be brought for an everyday run.
+    // Programs that are too many to be copied are also too many to be downloaded for an everyday run.
     let with_programs = std::env::var_os("PROGRAMS").is_some();
     let all = Release::ALL
         .into_iter()

@@ -1,4 +1,4 @@
-//! Questions to systemd about units, as specs ask them.
+//! Queries to systemd about units, for specs.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ impl Machine {
         self.run(&argv)
     }
 
-    /// One property of a unit, or of the manager when `unit` is empty, as `systemctl show` prints it.
+    /// A property of a unit, or of the manager when `unit` is empty, as `systemctl show` prints it.
     pub fn property(&self, unit: &str, name: &str) -> String {
         let mut argv = vec!["show", "--value", "-p", name];
         argv.extend((!unit.is_empty()).then_some(unit));
@@ -39,7 +39,7 @@ impl Machine {
         });
     }
 
-    /// Runs `journalctl …`. journald first stores what has been sent to it, also where it is behind on a busy host.
+    /// Runs `journalctl …`, after journald has stored everything that was sent to it, even if it is behind on a busy host.
     pub fn journalctl(&self, arguments: &[&str]) -> Output {
         let script = "journalctl --sync; exec journalctl \"$@\"";
         let mut argv = vec!["sh", "-c", script, "journalctl"];
@@ -47,7 +47,7 @@ impl Machine {
         self.run(&argv)
     }
 
-    /// Removes what the journal has so far.
+    /// Removes the present content of the journal.
     pub fn clear_journal(&self) {
         self.journalctl(&["-q", "--rotate", "--vacuum-time=1us"])
             .ok();
@@ -60,7 +60,7 @@ impl Machine {
             .stdout
     }
 
-    /// Waits until a unit has written these words since the boot; returns its messages.
+    /// Waits until a unit has logged this text since the boot; returns its messages.
     #[track_caller]
     pub fn wait_journal(&self, unit: &str, words: &str, limit: Duration) -> String {
         wait_for(limit, &format!("`{unit}` to write `{words}`"), || {

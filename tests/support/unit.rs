@@ -7,7 +7,7 @@ pub struct Directive {
     pub section: String,
     /// The text before the `=`.
     pub key: String,
-    /// The text behind the `=`, without white space at both ends.
+    /// The text after the `=`, without white space at both ends.
     pub value: String,
 }
 

@@ -87,7 +87,7 @@ s.listen(); serve(s)",
     );
     instance.says("narrow EPERM\nrmdir ENOTDIR\nother chmod ok\nother chown EPERM\nother unlink ok\nmissing ENOENT\n");
     instance.says(&format!(
-        "<4>rsgen: the program sets the mode 0660 of `{}`, a file of systemd's that has 0666; write `socket.SocketMode = \"0660\"`",
+        "<4>rsgen: the program tries to set the mode 0660 of `{}`, a file of systemd with mode 0666; write `socket.SocketMode = \"0660\"`",
         path.display()
     ));
     let after = path.metadata().unwrap();

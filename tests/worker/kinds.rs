@@ -211,7 +211,7 @@ serve(s)",
     assert_eq!(instance.ask().unwrap(), "hello");
     instance.says("bind ok\naddress ::1\nevents []\n");
     instance.says(&format!(
-        "<4>rsgen: [::]:{port} stays without clients, since it is not declared; to have both, write both in `listen`\n"
+        "<4>rsgen: [::]:{port} gets no clients, since it is not declared; to have both, write both in `listen`\n"
     ));
     assert!(ask((std::net::Ipv6Addr::LOCALHOST, port)).is_err());
 }

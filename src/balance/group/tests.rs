@@ -32,7 +32,7 @@ impl Stage {
         Self::with(instances, false)
     }
 
-    /// The same, where the client's address chooses.
+    /// The same, with instances chosen by the client's address.
     fn by_source(instances: u32) -> Self {
         Self::with(instances, true)
     }
@@ -90,7 +90,7 @@ impl Stage {
         (0..count).map(client).collect()
     }
 
-    /// Waits until so many connections wait at a listener: the kernel completes the last ones after `connect` has returned.
+    /// Waits until this many connections wait at a listener: the kernel completes the last ones after `connect` has returned.
     fn has_waiting(&self, instance: u32, count: u32) {
         let end = Instant::now() + Duration::from_secs(5);
         while self.group.waiting(instance).unwrap() != count {
@@ -103,7 +103,7 @@ impl Stage {
         }
     }
 
-    /// Accepts what waits at a listener.
+    /// Accepts the connections that wait at a listener.
     fn accept(&self, instance: u32) -> Vec<TcpStream> {
         let accepted = std::iter::from_fn(|| match self.listeners[&instance].accept() {
             Ok((stream, _)) => Some(stream),
@@ -113,7 +113,7 @@ impl Stage {
         accepted.collect()
     }
 
-    /// Connects so often, and counts what each instance gets, which accepts at once.
+    /// Connects this often, and counts the connections of each instance, which accepts at once.
     fn shares(&self, count: usize) -> Vec<usize> {
         let mut shares = vec![0; self.listeners.len()];
         for _ in 0..count {
@@ -183,7 +183,7 @@ fn an_instance_that_does_not_accept_is_passed_over_and_the_others_stay_even() {
         }
     }
     assert_eq!(shares, [10, 0, 10, 10]);
-    // It goes on, and so it is one of the round again.
+    // The instance continues, and takes its turn again.
     assert_eq!(stage.accept(1).len(), 2);
     let shares = stage.shares(40);
     assert!(shares.iter().all(|share| *share >= 9), "{shares:?}");
@@ -200,7 +200,7 @@ fn one_that_was_stuck_a_moment_ago_is_passed_over_sooner() {
             let seen = [0, 0, stuck].map(u64::to_ne_bytes).concat();
             stage.group.seen.set(1, &seen.try_into().unwrap()).unwrap();
         }
-        // The one that waits, and the first look at it.
+        // The connection that waits, and the first look at it.
         let _waits = stage.connect(4);
         stage.accept(0);
         std::thread::sleep(patience / 5);
@@ -208,7 +208,7 @@ fn one_that_was_stuck_a_moment_ago_is_passed_over_sooner() {
         stage.accept(1).len() == 2
     };
     assert!(passed_over(true));
-    // On a machine that has other work the sleep may last longer than the patience.
+    // On a busy machine, the sleep may last longer than the patience.
     let end = Instant::now() + LONG;
     while passed_over(false) {
         assert!(Instant::now() < end, "passed over in every try");
@@ -225,7 +225,30 @@ fn where_all_are_stuck_none_is_refused() {
     assert_eq!(shares, [6, 6]);
 }
 
-/// In this process all listeners are in one control group, so that nobody's connections are known.
+#[test]
+fn where_the_kernel_does_not_describe_itself_each_has_its_turn_and_nobody_counts_as_stuck() {
+    for by_source in [false, true] {
+        let mut stage = Stage::with(2, by_source);
+        stage.selector = stage.group.load_with(None, by_source).unwrap();
+        let _waits = stage.connect(2);
+        bpf::attach(stage.listeners[&0].as_fd(), stage.selector.as_fd()).unwrap();
+        stage.accept(0);
+        stage.accept(1);
+        // One of them accepts. The second round notices what waits at the other, and by the third round that has waited for long.
+        let mut accepted = 0;
+        let mut clients = Vec::new();
+        for (count, pause) in [(4, 0), (2, 3), (6, 0)] {
+            clients.extend(stage.connect(count));
+            accepted += stage.accept(0).len();
+            std::thread::sleep(Duration::from_nanos(PATIENCE.into()) * pause);
+        }
+        let got = [accepted, stage.accept(1).len()];
+        assert_eq!(got.iter().sum::<usize>(), 12);
+        assert!(by_source || got == [6, 6], "{got:?}");
+    }
+}
+
+/// In this process all listeners are in one control group, so the connections of each are not known.
 fn plan(connections: &[usize], expected: usize) -> Plan {
     let numbers = (0..).zip(connections);
     let shares = numbers.map(|(instance, connections)| Share {
@@ -301,7 +324,7 @@ fn the_verifier_says_what_is_wrong_with_a_program() {
     assert!(error.contains("R0"), "{error}");
 }
 
-/// Connects so often from the address of an instance; the first error ends it.
+/// Connects this often from the address of an instance; the first error ends the loop.
 fn steered(stage: &Stage, instance: u32, count: usize) -> std::io::Result<Vec<TcpStream>> {
     let SocketAddr::V4(to) = stage.address else {
         unreachable!()

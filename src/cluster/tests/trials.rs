@@ -89,8 +89,10 @@ fn end_of(units: &[&str], trial: Option<Trial>, end: End<'_>, served: Duration) 
 
 const FIRST: Trial = Trial {
     begun: Duration::from_secs(1),
+    valid: Duration::from_mins(5),
     is_first: true,
     is_given: true,
+    notifies: false,
 };
 
 #[test]
@@ -113,6 +115,42 @@ fn a_program_that_has_all_its_time_and_is_silent_is_not_started_again_in_a_first
         }
         assert_eq!(after(Some(FIRST), "exit-code", text), Verdict::Go);
     }
+}
+
+#[test]
+fn a_program_that_is_to_tell_systemd_itself_and_does_not_is_not_started_again_in_a_first_start() {
+    let notifies = Trial {
+        notifies: true,
+        ..FIRST
+    };
+    let silent = "timed out: not READY within `listen_timeout`: the program did not send `READY=1`, see sd_notify(3)";
+    for (text, status) in [("", ""), ("waits for x", "; its status is `waits for x`")] {
+        let Verdict::Errored(why) = after(Some(notifies), "timeout", text) else {
+            panic!("is started again: {text}")
+        };
+        assert!(why.starts_with(&format!("{silent}{status}; ")), "{why}");
+        assert!(why.contains("`ready = \"listen\"`"), "{why}");
+        // What the helper has seen is told for any other program alone.
+        assert_eq!(after(Some(FIRST), "timeout", text), Verdict::Go);
+        assert_eq!(after(Some(notifies), "exit-code", text), Verdict::Go);
+    }
+    let elsewhere = Verdict::Errored(ELSEWHERE.to_owned());
+    assert_eq!(after(Some(notifies), "timeout", ELSEWHERE), elsewhere);
+    // READY was sent, and the commands behind it took too long.
+    let unhealthy = after(Some(notifies), "timeout", "unhealthy: no answer");
+    assert_eq!(unhealthy, Verdict::Go);
+    // A command before the program took too long.
+    let end = End {
+        exit: (0, 0),
+        ..End::killed("timeout", "")
+    };
+    let verdict = end_of(&["web@0.service"], Some(notifies), end, Duration::ZERO);
+    assert_eq!(verdict, Verdict::Go);
+    let later = Trial {
+        is_first: false,
+        ..notifies
+    };
+    assert_eq!(after(Some(later), "timeout", ""), Verdict::Go);
 }
 
 /// Programs end in many ways where there is no database.

@@ -2,6 +2,7 @@ use super::*;
 use crate::journal::field;
 use crate::record::Journal;
 use crate::record::fake::Journald;
+use crate::state;
 use crate::systemd::ActiveState;
 use crate::systemd::fake::Fake;
 
@@ -141,6 +142,26 @@ fn a_death_that_was_counted_and_a_restart_on_purpose_are_not_told() {
     bench.look("", 6, ActiveState::Inactive);
     assert_eq!(bench.said, [""; 0]);
     assert_eq!(bench.deaths(), Some(counted));
+}
+
+/// As by a start of the app within the second that the brake unit looks away.
+#[test]
+fn a_death_that_was_counted_and_forgotten_is_not_told_again() {
+    let mut bench = Bench::new();
+    bench.look("a", 0, ActiveState::Active);
+    let counted = Deaths {
+        invocation: "a".into(),
+        ..Deaths::default()
+    };
+    counted.store(&bench.cluster.deaths(1)).unwrap();
+    state::forget_deaths(&bench.cluster.state, None);
+    assert_eq!(bench.deaths(), None);
+    bench.look("b", 1, ActiveState::Active);
+    assert_eq!(bench.said, [""; 0]);
+    assert_eq!(bench.deaths(), None);
+    // The next one was not counted.
+    bench.look("c", 2, ActiveState::Active);
+    assert_eq!(bench.said.len(), 1, "{:?}", bench.said);
 }
 
 #[test]

@@ -22,9 +22,9 @@ fn of_pm2(arguments: &Install, sink: &dyn Sink) -> Result<Input, Failure> {
     let shown = target.display().to_string();
     if target.symlink_metadata().is_ok() {
         return Err(Failure::new(Exit::Usage, format!("`{shown}` already exists"))
-            .help(format!("install it with `rsgen install {shown}`, or make it anew with `rsgen import --force {}`", file.display())));
+            .help(format!("install it with `rsgen install {shown}`, or recreate it with `rsgen import --force {}`", file.display())));
     }
-    let draft = import::import(file, Some(&target))?;
+    let draft = import::import(file, Some(&target), sink)?;
     if !arguments.dry_run {
         draft.write(false)?;
         sink.notice(&Notice::Written(&shown));

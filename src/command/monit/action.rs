@@ -55,7 +55,7 @@ impl Action {
         format!("rsgen {}", self.words().join(" "))
     }
 
-    /// Says what a reload is not, before somebody agrees.
+    /// Says what a reload does not do, before the user agrees.
     pub(super) fn warning(&self) -> &'static str {
         match self {
             Self::Restart(_) => " (at once: connections end)",

@@ -24,23 +24,23 @@ const KEYS: &str = "r reload  + - scale  R restart  l log  ? help  q quit";
 const HELP: &[(&str, &str)] = &[
     (
         "↑ ↓ k j",
-        "choose an app or an instance; PgUp, PgDn, g, G go further",
+        "select an app or an instance; also PgUp, PgDn, g, G",
     ),
     (
         "r",
         "reload the app: one instance after the other, losing no request",
     ),
-    ("+ -", "one instance more, or one fewer"),
-    ("R", "restart what is chosen at once"),
+    ("+ -", "add an instance, or remove one"),
+    ("R", "restart the selection at once"),
     (
         "l Enter",
         "the log on the whole screen; ↑ ↓ PgUp PgDn g G scroll",
     ),
-    ("^L", "draw everything anew"),
+    ("^L", "redraw everything"),
     ("^Z", "back to the shell for a while; `fg` returns"),
-    ("q ^C", "quit; a change that runs goes on"),
+    ("q ^C", "quit; a change under way continues"),
 ];
-const QUESTION: &str = "before anything is changed, it is asked: y does it, any other key does not";
+const QUESTION: &str = "changes ask for confirmation: y confirms, any other key cancels";
 
 /// The fewest lines of a log that are worth a place.
 const LOG: usize = 3;
@@ -122,7 +122,7 @@ pub(super) fn page(page: &mut Buffer, state: &mut State) {
     foot(&mut pen, state);
     title(&mut pen, state);
     if let Some(failed) = &state.failed {
-        pen.head(&format!("{} (any key goes on)", failed.title));
+        pen.head(&format!("{} (press any key)", failed.title));
         let surplus = failed.said.len().saturating_sub(pen.room());
         for line in failed.said.iter().skip(surplus) {
             pen.line(line.as_str(), PLAIN);
@@ -153,7 +153,7 @@ fn title(pen: &mut Pen<'_>, state: &State) {
     }
 }
 
-/// Asks, or tells what goes on; otherwise names the keys.
+/// Asks, or shows what is under way; otherwise names the keys.
 fn foot(pen: &mut Pen<'_>, state: &State) {
     if let Some(action) = &state.asked {
         let question = format!("{}{}? y/N", action.line(), action.warning());

@@ -108,7 +108,7 @@ impl Tail {
     pub(super) fn open(layout: &Layout, cpus: u32, of: Of, number: u64, sender: &Sender) -> Self {
         let (app, units) = (of.0.app(), logs::units(layout, cpus, &of.0));
         if let Some(elsewhere) = last_words::elsewhere(layout, app, of.0.number()) {
-            // Whoever sends waits where much news waits, and the reader of the news is here.
+            // A sender waits if there is much unread news, and the reader of the news is here.
             let note = LogLine::note(&elsewhere);
             let sender = sender.clone();
             thread::spawn(move || sender.send(News::Logged(number, vec![note])));

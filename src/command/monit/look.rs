@@ -10,7 +10,7 @@ use crate::layout::Layout;
 use crate::output::Failure;
 use crate::systemd;
 
-/// How long it takes until systemd is asked again that did not answer.
+/// How long it takes until a systemd that did not answer is queried again.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Begins to look at these apps, or at all if none is named, this often.

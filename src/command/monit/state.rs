@@ -13,7 +13,7 @@ use crate::visible::Visible;
 
 /// How many of the last lines that a command says are kept, for the case that it fails.
 const KEPT: usize = 100;
-/// How many rows or lines a page key goes on.
+/// How many rows or lines a page key moves by.
 const PAGE: usize = 10;
 
 /// The part of the program that fills the screen.
@@ -36,9 +36,9 @@ pub(super) enum Effect {
     End,
     /// The terminal is given back for a while.
     Suspend,
-    /// Everything is written anew.
+    /// Everything is redrawn.
     Redraw,
-    /// A change that somebody has agreed to.
+    /// A change that the user has agreed to.
     Run(Action),
 }
 
@@ -49,7 +49,7 @@ pub(super) struct Running {
     pub(super) said: VecDeque<Visible>,
 }
 
-/// A change that failed, as long as nobody has seen that.
+/// A change that failed, until the user has seen that.
 #[derive(Debug)]
 pub(super) struct Failed {
     pub(super) title: String,
@@ -71,7 +71,7 @@ pub(super) struct State {
     /// The number of the first row that is shown.
     pub(super) top: usize,
     pub(super) log: Log,
-    /// A change that somebody is asked about.
+    /// A change that the user is asked about.
     pub(super) asked: Option<Action>,
     pub(super) running: Option<Running>,
     pub(super) failed: Option<Failed>,

@@ -28,6 +28,7 @@ fn instance(app: &str, number: u32, status: &'static str) -> InstanceStatus {
         restarts: if is_online { 0 } else { 16 },
         memory_bytes: is_online.then_some((40 + u64::from(number)) << 20),
         cpu_seconds: None,
+        has_leftovers: false,
         cpu_percent: is_online.then_some(12.5 * f64::from(number + 1)),
         connections: is_online.then_some(3),
         waiting: None,
@@ -241,7 +242,7 @@ fn a_change_shows_its_progress_and_how_it_ended() {
     }
     state.over(Err("exit status 1".to_owned()));
     let told = text(&mut state);
-    assert!(told.contains("── rsgen reload web: exit status 1 (any key goes on)"));
+    assert!(told.contains("── rsgen reload web: exit status 1 (press any key)"));
     assert!(
         told.contains("line 199") && !told.contains("line 99\n"),
         "{told}"

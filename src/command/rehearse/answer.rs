@@ -10,7 +10,7 @@ use crate::output::{Exit, Failure, Notice};
 use crate::record::Journal;
 use crate::visible::Visible;
 
-/// `how` is what the unit says of its own end.
+/// `how` is what the unit reports about its own end.
 pub(super) fn answer(
     jobs: &Jobs<'_>,
     app: &App,
@@ -44,7 +44,7 @@ fn without_a_port(app: &App, over: Over) -> String {
         Over::Late => format!("within {} s", app.lifecycle.listen_timeout.as_secs_f64()),
     };
     format!(
-        "bound no address {when}: it is installed as a program without a port; write `listen` if it binds one later"
+        "bound no address {when}: installed as a program that does not listen; write `listen` if it binds a port later"
     )
 }
 
@@ -72,7 +72,7 @@ fn unmet(app: &App, seen: &Seen, how: Option<&str>) -> Option<Failure> {
         app.name,
         all.join(", ")
     );
-    Some(Failure::failed(message).help("see to it that it holds, or take it out of `[apps.unit]`"))
+    Some(Failure::failed(message).help("make sure that it holds, or remove it from `[apps.unit]`"))
 }
 
 /// The failure of a program that has ended by itself, after what it has written.
@@ -96,7 +96,7 @@ fn ended(jobs: &Jobs<'_>, app: &App, unit: &str, seen: &Seen, how: Option<String
     ))
     .help(match &seen.unmade {
         Some(path) => make(path),
-        None => format!("see `journalctl -u {unit}`; or write `listen`, and nothing is rehearsed"),
+        None => format!("see `journalctl -u {unit}`; or write `listen` to skip the rehearsal"),
     })
     .help_first(last_words::elsewhere_of(app))
 }
@@ -108,7 +108,7 @@ pub(super) fn changing(app: &App, unclear: &Unclear) -> Failure {
 
 /// The help for a program that has no address of which every start can say that it is the app's.
 const FIXED: &str =
-    "have the program listen on a fixed address, for instance by a variable in `env`";
+    "make the program listen on a fixed address, for instance by a variable in `env`";
 
 /// The help for a program whose socket only root can make. Whether systemd is to make the socket is for a person to decide.
 fn make(path: &str) -> String {

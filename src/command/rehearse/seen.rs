@@ -38,7 +38,7 @@ pub(super) struct Seen {
     begun: Instant,
     /// When something new was heard last.
     news: Instant,
-    /// Whether the program has said that it is READY, where it is one that says so.
+    /// Whether the program has said that it is READY, if it is one that says so.
     is_told_ready: bool,
     rest: Rest,
 }
@@ -152,7 +152,7 @@ impl Seen {
         says_ready(app) && !self.is_told_ready
     }
 
-    /// Whether a program that says nothing of READY listens.
+    /// Whether a program that does not report READY listens.
     fn serves(&self, app: &App) -> bool {
         !says_ready(app) && findings::judge(&self.found, false).is_ok()
     }

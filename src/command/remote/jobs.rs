@@ -2,7 +2,7 @@
 //!
 //! A reload is what `systemctl reload` does there: the walk itself runs in the cluster unit, whether this command goes on or not.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::super::hint;
 use super::super::jobs::{GLANCE, LONGEST, Next, TICK, after_cancel};
@@ -127,7 +127,7 @@ impl Remote<'_> {
             Verb::Reload | Verb::ReloadIfFree => {
                 if self.ask(|manager| manager.unit(&cluster))?.active != ActiveState::Active {
                     let host = &self.host;
-                    return Err(Failure::failed(format!("{host}: `{app}` does not run"))
+                    return Err(Failure::failed(format!("{host}: `{app}` is not running"))
                         .help(format!("run `rsgen --host {host} start {app}`")));
                 }
                 self.sink.notice(&Notice::Reloading(app));
@@ -214,7 +214,7 @@ impl Remote<'_> {
     /// The hint for what a condition has kept down.
     fn unmet(&self, target: &str) -> String {
         let host = &self.host;
-        format!("see to it on {host} that it holds, and run `rsgen --host {host} start {target}`")
+        format!("make sure on {host} that it holds, and run `rsgen --host {host} start {target}`")
     }
 
     /// The units that match one of these globs and are not down.
@@ -266,9 +266,10 @@ impl Remote<'_> {
             _ => None,
         };
         let mut told = None;
-        let mut waiting = Waiting::begin(Instant::now());
+        let mut waiting = Waiting::begin(self.sink);
         loop {
-            let waited = self.manager()?.wait(job, GLANCE);
+            let nap = waiting.nap(self.sink, GLANCE);
+            let waited = self.manager()?.wait(job, nap);
             let time = self.manager()?.now().saturating_sub(begun);
             match waited {
                 Err(systemd::Error::TimedOut { .. }) if time < at_most => {}
@@ -280,7 +281,7 @@ impl Remote<'_> {
                 let is_new = told.replace(text.clone()).is_some_and(|told| told != text);
                 if is_new && !text.is_empty() {
                     self.sink.notice(&Notice::Waiting(app, &text));
-                    waiting.is_interrupted(Instant::now());
+                    waiting.is_interrupted();
                 }
             }
             self.tell(&mut waiting, &job.unit)?;
@@ -297,7 +298,7 @@ impl Remote<'_> {
     /// The state of a unit once it has settled after its job was cancelled.
     fn settled(&mut self, unit: &str) -> Result<systemd::Unit, Failure> {
         let end = self.manager()?.now() + LONGEST;
-        let mut waiting = Waiting::begin(Instant::now());
+        let mut waiting = Waiting::begin(self.sink);
         loop {
             let now = self.ask(|manager| manager.unit(unit))?;
             if now.job.is_some() || !now.is_moving() || self.manager()?.now() > end {
@@ -312,7 +313,7 @@ impl Remote<'_> {
     fn all_serve(&mut self, app: &str, found: Found) -> Result<(), Failure> {
         let units = Units::of(app);
         let end = self.manager()?.now() + PATIENCE;
-        let mut waiting = Waiting::begin(Instant::now());
+        let mut waiting = Waiting::begin(self.sink);
         let instances = loop {
             let mut instances = self.ask(|manager| manager.units(&units.instances()))?;
             let mut unmet = Vec::new();

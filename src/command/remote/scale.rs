@@ -6,7 +6,7 @@ use super::super::scaled::Scaled;
 use super::Remote;
 use crate::contract::Instances;
 use crate::output::{Exit, Failure, Notice};
-use crate::systemd::JobResult;
+use crate::systemd::{ATTEMPTS, JobResult};
 use crate::unit::name::Units;
 
 /// Brings an app of the other host to this number of instances.
@@ -15,6 +15,19 @@ pub(in crate::command) fn scale(
     word: &str,
     number: Number,
 ) -> Result<Scaled, Failure> {
+    // Others may scale the app as well, and each of them once.
+    for _ in 0..ATTEMPTS {
+        if let Some(scaled) = attempt(remote, word, number)? {
+            return Ok(scaled);
+        }
+    }
+    let host = &remote.host;
+    let message = format!("{host}: others scale `{word}` again and again");
+    Err(Failure::failed(message).help("run it again"))
+}
+
+/// Does so once; `None` where somebody else was first.
+fn attempt(remote: &mut Remote<'_>, word: &str, number: Number) -> Result<Option<Scaled>, Failure> {
     let (app, found) = remote.app(word)?;
     if found.is_job {
         let host = &remote.host;
@@ -28,7 +41,8 @@ pub(in crate::command) fn scale(
         Instances::Exactly(to) => Some(to),
         Instances::Max | Instances::Fewer(_) => None,
     };
-    let name = Units::of(&app).scaler(wanted);
+    let asked = by_unit::asked(&app, number, from, wanted);
+    let name = Units::of(&app).scaler(asked.number());
     let unit = remote.ask(|manager| manager.unit(&name))?;
     if unit.load != "loaded" {
         let host = &remote.host;
@@ -49,16 +63,20 @@ pub(in crate::command) fn scale(
     let result =
         remote.ask(|manager| by_unit::run(manager, (sink, None), &app, &unit, &mut told))?;
     let said = remote.manager()?.heard();
-    let ended = said.as_deref().and_then(Ended::parse).map(Ended::result);
+    let ended = said.as_deref().and_then(Ended::parse);
+    if ended.as_ref().is_some_and(Ended::has_moved) {
+        return Ok(None);
+    }
+    let ended = ended.map(Ended::result);
     // A result about another app or another number is no answer.
     let is_answer =
         |scaled: &Scaled| scaled.app == app && to.is_none_or(|to| to == scaled.instances);
     match ended.transpose().map_err(|failure| remote.told(failure))? {
         Some(scaled) if is_answer(&scaled) => {
             by_unit::tell(sink, &scaled, is_untold && told.is_none());
-            Ok(scaled)
+            Ok(Some(scaled))
         }
-        _ => silent(remote, &app, (from, to), &name, result),
+        _ => silent(remote, &app, (from, to), &name, result).map(Some),
     }
 }
 
@@ -109,7 +127,13 @@ fn silent(
         });
     }
     let host = &remote.host;
-    let message = format!("{host}: {unit} has ended as `{result}`, without a word");
+    let message = format!("{host}: {unit} ended as `{result}` without reporting a reason");
     let there = host.typed(&format!("journalctl -u {unit} -n 50"));
-    Err(Failure::failed(message).help(format!("see `{there}`")))
+    // Of rsgen before 0.8, whose unit knows no number that is compared with another.
+    let older = unit.contains(":from-").then(|| {
+        String::from("upgrade rsgen there, or write the number itself in place of one that is compared with the present one")
+    });
+    Err(Failure::failed(message)
+        .help(format!("see `{there}`"))
+        .help_also(older))
 }

@@ -53,7 +53,7 @@ fn an_answer_is_shown_and_a_status_of_400_and_more_is_a_failure() {
         "rsgen curl web@2",
     );
     assert_eq!(bad.shown, "hi");
-    assert!(bad.told.contains("as far as it came"), "{}", bad.told);
+    assert!(bad.told.contains("the body is incomplete"), "{}", bad.told);
     assert_eq!(bad.fault(), "`web@2` answered 400 Bad; ");
 }
 
@@ -126,7 +126,7 @@ fn an_instance_outside_the_balance_is_not_asked() {
     assert!(run(&mut stage, "rsgen curl web@2").failure.is_none());
     stage.systemd.fake.set(join(ActiveState::Failed));
     let fault = run(&mut stage, "rsgen curl web@2").fault();
-    let said = "`web@2` is not in the balance, as web:join@2.service failed";
+    let said = "`web@2` is not in the balance because web:join@2.service failed";
     assert!(fault.starts_with(said), "{fault}");
 }
 
@@ -141,13 +141,13 @@ fn of_an_instance_that_the_app_does_not_have_it_is_told_whether_it_can_still_wri
             2,
             false,
             false,
-            Some("`web@2` is there only while a reload tries its canary"),
+            Some("`web@2` exists only while a reload runs its canary"),
         ),
         (
             3,
             false,
             true,
-            Some("there is no `web@3`, since the app has 2 instances"),
+            Some("`web@3` does not exist, since the app has 2 instances"),
         ),
         (3, true, false, None),
     ] {

@@ -6,6 +6,7 @@ use super::lines::{Ran, within_the_system};
 use super::stage::Stage;
 use crate::command::by_unit;
 use crate::command::number::Number;
+use crate::command::scale::Refused;
 use crate::command::scaled::Scaled;
 use crate::contract::{Instances, Scale};
 use crate::output::{Exit, Failure};
@@ -37,10 +38,12 @@ fn host() -> Stage {
 }
 
 /// Leaves the note of the unit.
-fn note(stage: &mut Stage, done: &Result<Scaled, Failure>) {
+fn note(stage: &mut Stage, done: Result<Scaled, Failure>) {
+    let done = &done.map_err(Refused::from);
     let asked = Scale {
         app: "web".into(),
         instances: THREE,
+        compared: None,
     };
     within_the_system(stage, |context| by_unit::note(context, &asked, done));
 }
@@ -73,7 +76,7 @@ fn scale(stage: &mut Stage) -> (Result<Scaled, Failure>, Ran) {
 #[test]
 fn what_the_unit_has_done_is_told_as_if_the_command_had_done_it() {
     let mut stage = host();
-    note(&mut stage, &Ok(done()));
+    note(&mut stage, Ok(done()));
     let (scaled, ran) = scale(&mut stage);
     let scaled = scaled.ok().unwrap();
     assert!(scaled.is_up && scaled.changed && scaled.instances == 3);
@@ -82,7 +85,7 @@ fn what_the_unit_has_done_is_told_as_if_the_command_had_done_it() {
     assert!(ran.told.contains("web@2: start done"), "{}", ran.told);
 
     let failed = Failure::new(Exit::Invalid, "a fault").help("mend it");
-    note(&mut stage, &Err(failed));
+    note(&mut stage, Err(failed));
     stage.systemd.fake.set(scaler(ActiveState::Inactive));
     let failure = scale(&mut stage).0.err().unwrap();
     assert_eq!(failure.exit, Exit::Invalid);
@@ -105,11 +108,11 @@ fn nothing_is_said_to_be_scaled_to_the_number_that_the_app_has() {
 #[test]
 fn the_note_of_an_earlier_run_says_nothing_about_this_one() {
     for (starts, told) in [
-        (&[][..], "has ended without a word"),
+        (&[][..], "ended without reporting a result"),
         (&[Start::GivesUp], "ended as `failed`"),
     ] {
         let mut stage = host();
-        note(&mut stage, &Ok(done()));
+        note(&mut stage, Ok(done()));
         stage.systemd.fake.pause(Duration::from_secs(1));
         stage.systemd.fake.script(UNIT, starts);
         let failure = scale(&mut stage).0.err().unwrap();
@@ -130,7 +133,7 @@ fn a_unit_that_is_at_work_is_waited_for_and_not_restarted() {
     };
     for at_work in [scaler(ActiveState::Activating), queued] {
         let mut stage = host();
-        note(&mut stage, &Ok(done()));
+        note(&mut stage, Ok(done()));
         let fake = &mut stage.systemd.fake;
         fake.set(at_work);
         let end = fake.now() + Duration::from_secs(2);
@@ -146,7 +149,7 @@ fn a_unit_that_is_at_work_is_waited_for_and_not_restarted() {
 fn a_restart_that_is_cancelled_is_asked_for_again_a_few_times() {
     for (cancels, restarts) in [(2, 3), (99, ATTEMPTS)] {
         let mut stage = host();
-        note(&mut stage, &Ok(done()));
+        note(&mut stage, Ok(done()));
         stage.systemd.fake.cancel(UNIT, cancels);
         let (_, ran) = scale(&mut stage);
         assert_eq!(ran.log, vec![RESTART; restarts]);
@@ -169,7 +172,7 @@ fn without_the_unit_of_the_packages_the_refusal_stays() {
 #[test]
 fn a_unit_that_takes_its_time_is_waited_for() {
     let mut stage = host();
-    note(&mut stage, &Ok(done()));
+    note(&mut stage, Ok(done()));
     stage.systemd.takes_its_time = true;
     stage.systemd.ticks = 3;
     let (scaled, _) = scale(&mut stage);

@@ -87,7 +87,7 @@ fn a_canary_is_of_the_units_that_all_instances_have() {
     assert_eq!(ran.log, Vec::<String>::new());
     let fault = ran.fault();
     assert!(
-        fault.starts_with("the units of `web` would change, and `--canary-only` is for new code"),
+        fault.starts_with("`--canary-only` is for new code with unchanged units, but the units of `web` would change"),
         "{fault}"
     );
     assert_eq!(stage.unit("web@.service"), before);
@@ -143,7 +143,7 @@ fn a_reload_that_does_not_end_is_waited_for_no_longer_than_an_hour() {
     });
     let failure = failure.unwrap_err();
     assert_eq!(failure.exit, Exit::Failed);
-    assert!(failure.message.ends_with("is under way and does not end"));
+    assert!(failure.message.ends_with("is still under way"));
 }
 
 #[test]

@@ -265,7 +265,7 @@ fn a_job_that_is_cancelled_is_queued_again_unless_another_took_its_place() {
     stage.systemd.fake.cancel("web.service", 1);
     stage.jobs().run(Verb::Restart, "web.service").unwrap();
     let told = stage.sink.told();
-    let line = "restart of web.service was cancelled by another job of systemd; asked for again";
+    let line = "restart of web.service was cancelled by another job of systemd; queued again";
     assert_eq!(told.last().unwrap(), line);
     stage.systemd.fake.log.clear();
     stage.systemd.fake.stop_instead("web.service");
@@ -371,8 +371,8 @@ fn a_port_is_given_up_and_taken_by_install_alone_and_only_when_told() {
         (
             "listen = []",
             "listen = 3000",
-            "`web` listens nowhere; moving it to 3000 stops all its instances first",
-            "`web` listens nowhere; a reload cannot move it to 3000",
+            "`web` does not listen; moving it to 3000 stops all its instances first",
+            "`web` does not listen; a reload cannot move it to 3000",
         ),
     ] {
         let mut stage = Stage::running(&["web.service", "web@0.service", "web@1.service"]);

@@ -90,7 +90,7 @@ fn what_is_not_as_the_file_says_is_told_with_what_brings_it_in_line() {
     let [files, systemd, started, _] = parts.as_slice() else {
         panic!("{differs}");
     };
-    let reload = "would be others: `rsgen reload web` applies the file";
+    let reload = "would change: `rsgen reload web` applies the file";
     assert!(
         files.contains("web@.service") && files.ends_with(reload),
         "{files}"

@@ -40,6 +40,44 @@ fn of_an_app_that_is_being_started_again_the_last_death_is_told() {
 }
 
 #[test]
+fn where_conditions_keep_all_instances_down_they_are_told_with_what_to_do() {
+    let mut stage = Stage::running(&[]);
+    stage.write_app("listen = 1\ninstances = 5\n");
+    let down = |number: u32, unmet: String| Unit {
+        unmet,
+        ..unit(
+            &format!("web@{number}.service"),
+            ActiveState::Inactive,
+            "dead",
+        )
+    };
+    for number in 0..5 {
+        // Two have the same.
+        let path = number.max(1);
+        let condition = format!("ConditionPathExists=/srv/{path}");
+        stage.systemd.fake.set(down(number, condition));
+    }
+    let start = |stage: &mut Stage| {
+        stage.systemd.fake.script("web.service", &[Start::GivesUp]);
+        stage.jobs().run(Verb::Start, "web.service").unwrap_err()
+    };
+    let failure = start(&mut stage);
+    let why = |path| format!("not started, because `ConditionPathExists=/srv/{path}` did not hold");
+    let reasons = [1, 2, 3].map(why).join("; ");
+    let told = format!("start of web.service failed: {reasons}");
+    assert_eq!(failure.message, told);
+    let help = failure.help.unwrap_or_default();
+    assert!(
+        help.contains("`[apps.unit]`") && help.contains("`systemctl cat web@0.service`"),
+        "{help}"
+    );
+    // Where another has died, the journal says why.
+    stage.systemd.fake.set(down(3, String::new()));
+    let failure = start(&mut stage);
+    assert!(failure.help.unwrap_or_default().contains("journalctl"));
+}
+
+#[test]
 fn of_many_reasons_the_first_are_told() {
     let mut stage = dead("");
     for number in 2..70 {
@@ -86,7 +124,7 @@ fn an_instance_that_a_condition_keeps_down_was_not_started_and_needs_no_stop() {
     for verb in ["start", "restart"] {
         let fault = run(&mut unmet(), &format!("rsgen {verb} web@1")).fault();
         let why = "not started, because `ConditionHost=a` did not hold";
-        let wanted = format!("{verb} of web@1.service failed: {why}; see to it that it holds");
+        let wanted = format!("{verb} of web@1.service failed: {why}; make sure that it holds");
         assert!(fault.starts_with(&wanted), "{fault}");
         for command in ["`rsgen reload web`", "`systemctl cat web@1.service`"] {
             assert!(fault.contains(command), "{fault}");

@@ -105,7 +105,7 @@ fn what_a_condition_keeps_down_was_not_started() {
         let failure = run(fake, &format!("rsgen start {target}")).failure.unwrap();
         assert_eq!(failure.message, format!("anna@web1: {fault}"));
         let help = format!(
-            "see to it on anna@web1 that it holds, and run `rsgen --host anna@web1 start {target}`"
+            "make sure on anna@web1 that it holds, and run `rsgen --host anna@web1 start {target}`"
         );
         assert_eq!(failure.help, Some(help));
     }

@@ -306,7 +306,7 @@ fn a_number_on_a_command_line_that_led_to_a_reload_is_answered_with_the_command_
     host.stage.systemd.fake = Fake::running(&["web.service", "web@0.service"]);
     let told = host.run("install", "--instances 2").told;
     let said =
-        "for another number alone, run `rsgen --user scale web N`, which replaces no instance";
+        "to change only the number, run `rsgen --user scale web N`, which replaces no instance";
     assert!(told.contains(said), "{told}");
 }
 
@@ -361,12 +361,12 @@ fn a_deploy_replaces_the_instances_of_an_app_that_serves_and_starts_one_that_doe
 fn a_module_of_pm2s_is_no_script() {
     let mut stage = Stage::running(&[]);
     for (name, help) in [
-        ("pm2-logrotate", "the journal rotates what apps write"),
+        ("pm2-logrotate", "the journal rotates the output of apps"),
         ("@pm2/io", "`rsgen metrics`"),
     ] {
         let fault = run(&mut stage, &format!("rsgen install {name}")).fault();
         assert!(
-            fault.contains("is a module of PM2's") && fault.contains(help),
+            fault.contains("is a PM2 module") && fault.contains(help),
             "{fault}"
         );
     }

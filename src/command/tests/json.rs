@@ -19,7 +19,7 @@ use crate::command::list::Listing;
 use crate::command::metrics::Exposed;
 use crate::command::power::Done;
 use crate::command::releases::{Listed, Row as Kept};
-use crate::command::reload::Reloaded;
+use crate::command::reloaded::Reloaded;
 use crate::command::rollback::RolledBack;
 use crate::command::scaled::Scaled;
 use crate::command::signal::Signalled;
@@ -69,8 +69,7 @@ fn kind(value: &Value) -> &'static str {
 #[track_caller]
 pub(super) fn is_documented<T: Serialize>(name: &str, full: T, least: T) {
     let mut rows = table(name);
-    let value = |of: T| serde_json::to_value(of).unwrap();
-    let (full, least) = (value(full), value(least));
+    let [full, least] = [full, least].map(|of| serde_json::to_value(of).unwrap());
     for (field, with) in full.as_object().unwrap() {
         let row = rows.remove(field);
         let row = row.unwrap_or_else(|| panic!("{name}.{field} is not documented"));
@@ -101,6 +100,7 @@ fn instance(is_full: bool) -> InstanceStatus {
         restarts: 0,
         memory_bytes: is_full.then_some(1),
         cpu_seconds: is_full.then_some(1.5),
+        has_leftovers: false,
         cpu_percent: is_full.then_some(1.0),
         connections: is_full.then_some(1),
         waiting: is_full.then_some(1),

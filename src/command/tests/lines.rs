@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::stage::{HOST, Stage, Systemd, as_the_fake};
 use super::words;
@@ -11,7 +11,7 @@ use crate::command::parse;
 use crate::ecosystem::Report;
 use crate::layout::{Layout, Scope};
 use crate::output::{Answer, Failure, Notice, Sink, Style};
-use crate::systemd::fake::Fake;
+use crate::systemd::fake::{self, Fake};
 use crate::systemd::{Brief, Error, Job, JobResult, Manager, Timer, Unit, Verb, Whom};
 
 /// What a command line has done.
@@ -25,6 +25,8 @@ pub(super) struct Ran {
     pub(super) json: serde_json::Value,
     /// What systemd was asked to do.
     pub(super) log: Vec<String>,
+    /// The longest time for which nothing was told.
+    pub(super) silence: Duration,
 }
 
 impl Ran {
@@ -86,6 +88,7 @@ fn within<T>(
         told: RefCell::default(),
         shown: RefCell::default(),
         json: RefCell::default(),
+        moments: RefCell::new(vec![fake::instant()]),
     };
     let layout = Layout {
         scope,
@@ -102,8 +105,16 @@ fn within<T>(
         shown: screen.shown.into_inner().join("\n"),
         json: screen.json.into_inner(),
         log: std::mem::take(&mut stage.systemd.fake.log),
+        silence: longest_silence(screen.moments.into_inner()),
     };
     (done, ran)
+}
+
+fn longest_silence(mut moments: Vec<Instant>) -> Duration {
+    moments.push(fake::instant());
+    let pairs = moments.iter().zip(moments.iter().skip(1));
+    let silences = pairs.map(|(before, after)| after.duration_since(*before));
+    silences.max().unwrap_or_default()
 }
 
 /// What a command prints.
@@ -112,10 +123,13 @@ struct Screen {
     told: RefCell<Vec<String>>,
     shown: RefCell<Vec<String>>,
     json: RefCell<serde_json::Value>,
+    /// When the command began, and when it told something.
+    moments: RefCell<Vec<Instant>>,
 }
 
 impl Sink for Screen {
     fn notice(&self, notice: &Notice<'_>) {
+        self.moments.borrow_mut().push(fake::instant());
         self.told.borrow_mut().push(notice.to_string());
     }
 
@@ -133,6 +147,10 @@ impl Sink for Screen {
     }
 
     fn failure(&self, _: &Failure) {}
+
+    fn shown_at(&self) -> Option<Instant> {
+        self.moments.borrow().last().copied()
+    }
 }
 
 /// The systemd of the stage, which a test has back after the command.

@@ -50,7 +50,7 @@ fn another_program_takes_the_place_of_an_app_only_at_the_same_address_or_by_a_na
     assert!(failure.help.unwrap().contains("`--name web` to replace it"));
     let (replaced, told) = install(COMMAND_LINE, false, "/srv/b/server", 3000);
     assert!(replaced.is_ok());
-    let note = "takes the place of /srv/web/server; `rsgen rollback web` goes back to that";
+    let note = "replaces /srv/web/server; `rsgen rollback web` restores it";
     assert!(told.contains(note), "{told}");
     for (shown, is_named) in [(COMMAND_LINE, true), ("eco.toml", false)] {
         let (meant, told) = install(shown, is_named, "/srv/b/server", 3001);

@@ -25,7 +25,7 @@ fn commands_in_notices_are_those_for_the_manager_of_a_user() {
         sink.notice(&notice);
     }
     let told = stage.sink.told();
-    let chosen = "web: instances = 8, as `rsgen --user scale` chose; the file has 4, which `rsgen --user scale web 4` brings back";
+    let chosen = "web: instances = 8, as set by `rsgen --user scale`; the file has 4, which `rsgen --user scale web 4` restores";
     assert_eq!(
         told,
         [

@@ -85,6 +85,15 @@ fn a_rate_is_that_of_a_process_which_was_there_before() {
     let rates = now[1].instances.iter().map(|i| i.cpu_percent);
     assert_eq!(rates.collect::<Vec<_>>(), [Some(25.0), None, None]);
     assert_eq!(now[0].instances[0].cpu_percent, Some(0.0));
+
+    // systemd leaves out the time of the run before, of which a process has ended meanwhile.
+    stage.systemd.fake.set(Unit {
+        has_leftovers: true,
+        ..spent(0, 1_600_000_000, 7)
+    });
+    let mut later = apps(&mut stage);
+    rates::measure(&mut later, &now, Duration::from_secs(2));
+    assert_eq!(later[1].instances[0].cpu_percent, None);
 }
 
 #[test]

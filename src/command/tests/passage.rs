@@ -133,7 +133,7 @@ fn a_walk_that_ended_in_the_middle_leaves_both_open_for_the_next_one() {
     let mut stage = moving();
     let failure = fail(&mut stage, false);
     let help = failure.help.unwrap();
-    let said = "3000 stays open as well; the same command again goes on from here";
+    let said = "3000 stays open as well; run the same command again to continue";
     assert!(help.contains(said), "{help}");
     let both = [Some("3000".into()), Some("3001".into())];
     assert_eq!(addresses(&stage), both);

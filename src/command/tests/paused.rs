@@ -50,7 +50,7 @@ fn what_has_nothing_to_pause_is_refused() {
         (
             "schedule = \"daily\"\n",
             UNITS,
-            "`web` is a job, for which nobody waits",
+            "`web` is a job, and jobs cannot be paused",
         ),
         (
             APP,
@@ -178,7 +178,7 @@ fn an_app_is_not_uninstalled_while_connections_wait_for_its_instances() {
         let fault = run(&mut paused(), line).fault();
         let wanted = "`web` is paused; run `rsgen --user resume web` first";
         assert!(fault.starts_with(wanted), "{line}: {fault}");
-        assert!(fault.contains("which cuts the connections that wait"));
+        assert!(fault.contains("which cuts the waiting connections"));
     }
 }
 

@@ -61,7 +61,7 @@ fn an_instance_beyond_the_last_is_not_started() {
     let ran = run(&mut stage, "rsgen start web@2");
     assert_eq!(ran.failure.as_ref().unwrap().exit, Exit::Usage);
     let fault = ran.fault();
-    let said = "`web` has 2 instances, the last is `web@1`; ";
+    let said = "`web` has 2 instances; the last is `web@1`; ";
     assert!(
         fault.starts_with(said) && fault.contains("`rsgen scale web 3`"),
         "{fault}"
@@ -80,7 +80,7 @@ fn an_instance_beyond_the_last_is_stopped_or_reset_only_if_there_is_one() {
         assert_eq!(ran.failure.as_ref().unwrap().exit, Exit::Usage);
         let fault = ran.fault();
         let said =
-            "`web` has 2 instances, the last is `web@1`; run `rsgen list web` to see which run";
+            "`web` has 2 instances; the last is `web@1`; run `rsgen list web` to see which run";
         assert_eq!(fault, said);
         assert_eq!(
             run(&mut stage, &format!("rsgen {verb} web@1"))
@@ -135,7 +135,10 @@ fn a_signal_goes_to_the_instances_that_are_ready() {
     assert_eq!(both, [true, true], "{fault}");
     stage.systemd.fake.set(down("web@2.service"));
     let fault = run(&mut stage, "rsgen signal USR2 web@2").fault();
-    assert!(fault.starts_with("no program of `web@2` runs"), "{fault}");
+    assert!(
+        fault.starts_with("`web@2` has no running program"),
+        "{fault}"
+    );
     let mut idle = with(APP, &[]);
     assert_eq!(
         run(&mut idle, "rsgen signal USR2 all").jobs(),
@@ -315,7 +318,7 @@ fn a_port_that_was_closed_is_closed_again_when_nobody_serves_after_a_start() {
 fn the_variables_are_those_of_the_first_instance_that_runs_and_of_no_other_process() {
     let mut stage = with("listen = 1\ninstances = 4\n", &[]);
     let fault = run(&mut stage, "rsgen env web").fault();
-    assert!(fault.starts_with("no program of `web` runs"), "{fault}");
+    assert!(fault.starts_with("`web` has no running program"), "{fault}");
     // This process is none of the unit's.
     let runs = |number: u32| Unit {
         main_pid: std::process::id(),

@@ -72,7 +72,7 @@ fn an_app_that_the_file_no_longer_has_is_told_and_removed_only_with_prune() {
             "deploy"
         };
         let told = format!(
-            "api: `{file}` no longer has this app, which goes on; `rsgen --user {verb} {file} --prune` removes it"
+            "api: `{file}` no longer has this app, which keeps running; `rsgen --user {verb} {file} --prune` removes it"
         );
         assert!(ran.told.contains(&told), "{}", ran.told);
         ran.jobs();

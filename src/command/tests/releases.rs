@@ -139,7 +139,7 @@ fn an_app_goes_back_to_the_release_before_and_no_further_by_the_same_name() {
     assert!(is_current(row(&mut stage, "1")) && !is_current(row(&mut stage, "2")));
     assert!(row(&mut stage, "2").ends_with("left by a rollback"));
     let (described, _) = shown(&mut stage, "rsgen describe web");
-    let back = "release   1, back from 2 by a rollback; what is installed";
+    let back = "release   1, rolled back from 2; the next install";
     assert!(described.contains(back), "{described}");
 
     let (told, _) = shown(&mut stage, "rsgen rollback web 1 --dry-run");
@@ -215,7 +215,7 @@ fn a_rollback_moves_the_link_and_names_the_apps_that_follow_it() {
     other("api", &link);
     other("shop", &first);
     let ran = lines::run(&mut stage, "rsgen rollback web --dry-run");
-    let link_moves = format!("{} would lead to {}", link.display(), first.display());
+    let link_moves = format!("{} would point to {}", link.display(), first.display());
     assert!(ran.shown.contains(&link_moves), "{}", ran.shown);
     assert_eq!(std::fs::read_link(&link).unwrap(), second);
 

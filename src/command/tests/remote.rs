@@ -106,7 +106,7 @@ fn what_cannot_be_done_is_refused_before_anything_is() {
         assert_eq!(ran.log, [""; 0], "{line}");
     }
     let down = run(Fake::default(), "rsgen reload web").failure.unwrap();
-    assert_eq!(down.message, "anna@web1: `web` does not run");
+    assert_eq!(down.message, "anna@web1: `web` is not running");
     assert_eq!(
         down.help.as_deref(),
         Some("run `rsgen --host anna@web1 start web`")
@@ -167,18 +167,22 @@ const SCALER: &str = "rsgen-scale@web:4.service";
 #[test]
 fn a_scale_is_a_restart_of_its_unit_which_says_how_it_has_ended() {
     let done = r#"{"at":1,"done":{"changed":true,"dry_run":false,"app":"web","instances":4,"before":2,"changes":[],"started":["web@2","web@3"],"stopped":[]},"is_up":true,"failed":null}"#;
-    for line in ["rsgen scale web 4", "rsgen scale web +2"] {
-        let ran = run_saying(with_scaler(), line, Some(done));
-        assert_eq!(ran.failure.map(|f| f.message), None, "{line}");
-        let jobs = [format!("listen to {SCALER}"), format!("restart {SCALER}")];
-        assert_eq!(ran.log, jobs, "{line}");
-        for said in [
-            "web: scaling from 2 to 4 instances",
-            "web@2: start done",
-            "web@3: start done",
-        ] {
-            assert!(ran.told.contains(said), "{said}: {}", ran.told);
-        }
+    // Nobody else asks for the unit of a number that is compared with the present one.
+    let compared = run_saying(with_scaler(), "rsgen scale web +2", Some(done));
+    let fault = compared.failure.unwrap().message;
+    let own = "anna@web1 has no unit rsgen-scale@web:4:from-2-";
+    assert!(fault.starts_with(own), "{fault}");
+    let line = "rsgen scale web 4";
+    let ran = run_saying(with_scaler(), line, Some(done));
+    assert_eq!(ran.failure.map(|f| f.message), None, "{line}");
+    let jobs = [format!("listen to {SCALER}"), format!("restart {SCALER}")];
+    assert_eq!(ran.log, jobs, "{line}");
+    for said in [
+        "web: scaling from 2 to 4 instances",
+        "web@2: start done",
+        "web@3: start done",
+    ] {
+        assert!(ran.told.contains(said), "{said}: {}", ran.told);
     }
     let refused = r#"{"at":1,"done":null,"is_up":false,"failed":{"status":1,"message":"`web` is paused","help":"run `rsgen resume web` first"}}"#;
     let ran = run_saying(with_scaler(), "rsgen scale web 4", Some(refused));
@@ -197,7 +201,7 @@ fn a_scale_that_is_not_possible_or_says_nothing_has_failed() {
     let less = r#"{"at":1,"done":{"changed":true,"dry_run":false,"app":"web","instances":3,"before":2,"changes":[],"started":[],"stopped":[]},"is_up":true,"failed":null}"#;
     for said in [None, Some("4"), Some("{}"), Some(other), Some(less)] {
         let silent = fault(with_scaler(), "rsgen scale web 4", said);
-        let wanted = format!("anna@web1: {SCALER} has ended as `done`, without a word");
+        let wanted = format!("anna@web1: {SCALER} ended as `done` without reporting a reason");
         assert_eq!(silent, wanted);
     }
     let older = fault(serving(), "rsgen scale web 3", None);

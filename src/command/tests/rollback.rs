@@ -9,6 +9,8 @@ use super::lines;
 use super::stage::Stage;
 use crate::command::ledger::Ledger;
 use crate::command::released;
+use crate::contract::StartedWith;
+use crate::state::{Entry, Name};
 use crate::systemd::{ActiveState, JobResult, Manager, Unit};
 use crate::walk::{Event, Failed};
 
@@ -135,6 +137,42 @@ fn a_reload_that_is_under_way_is_waited_for() {
     );
     assert!(ran.told.contains(&moved), "{}", ran.told);
     assert!(deployed.stage.systemd.now() >= soon);
+}
+
+/// Somebody has started an instance on purpose since the link moved.
+#[test]
+fn where_the_link_alone_goes_back_an_instance_of_another_release_does_as_well() {
+    for (numbers, note, jobs) in [
+        (vec![0, 1], "web@1 serves another release than second", true),
+        (vec![0], "serves another release", false),
+    ] {
+        let mut deployed = Deployed::with(["", ""]);
+        let (link, [first, second]) = (deployed.link.clone(), deployed.folders.clone());
+        let stage = &mut deployed.stage;
+        for (number, folder) in numbers.into_iter().zip([&second, &first]) {
+            stage.systemd.fake.set(Unit {
+                name: format!("web@{number}.service"),
+                load: "loaded".into(),
+                active: ActiveState::Active,
+                ..Unit::default()
+            });
+            let (link, folder) = (link.clone(), folder.clone());
+            let started = StartedWith { link, folder }.text().unwrap();
+            let state = stage.layout.state("web");
+            Entry::new(&state, Name::Release(number))
+                .write(&started)
+                .unwrap();
+        }
+        fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink(&first, &link).unwrap();
+        stage.systemd.fake.log.clear();
+        let ran = lines::run(stage, "rsgen rollback web");
+        assert_eq!(ran.told.contains(note), jobs, "{}", ran.told);
+        assert_eq!(ran.shown, "web: stays on release second");
+        let is_reloaded = ran.jobs().contains(&"reload web.service".to_owned());
+        assert!(is_reloaded || !jobs);
+        assert_eq!(deployed.is_at("").0, 2);
+    }
 }
 
 /// A file that was changed by hand and brought there by systemctl is a release like any other.

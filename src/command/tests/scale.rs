@@ -322,7 +322,7 @@ fn a_walk_is_waited_for() {
     let ran = run(&mut stage, "rsgen scale web 5");
     assert!(
         ran.told
-            .contains("web: waiting for a reload that was asked for before"),
+            .contains("web: waiting for a reload that was requested earlier"),
         "{}",
         ran.told
     );

@@ -1,9 +1,9 @@
 //! A test host: folders, a systemd whose walks go as the test says, and a sink that records what it gets.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::TempDir;
 
@@ -17,7 +17,7 @@ use crate::output::{Answer, Failure, Notice, Sink};
 use crate::plan::Host;
 use crate::plan::diff::Change;
 use crate::state::{Entry, Name};
-use crate::systemd::fake::Fake;
+use crate::systemd::fake::{self, Fake};
 use crate::systemd::{ActiveState, Brief, Error, Job, JobResult, Manager, Timer, Unit, Verb};
 use crate::walk::{Event, Record};
 
@@ -32,9 +32,14 @@ pub(super) type Walk = (Vec<Event>, JobResult);
 
 /// The sink of a test, which records the notices.
 #[derive(Default)]
-pub(in crate::command) struct Recorder(RefCell<Vec<String>>);
+pub(in crate::command) struct Recorder(RefCell<Vec<String>>, Cell<Option<Instant>>);
 
 impl Recorder {
+    fn push(&self, text: String) {
+        self.0.borrow_mut().push(text);
+        self.1.set(Some(fake::instant()));
+    }
+
     pub(in crate::command) fn told(&self) -> Vec<String> {
         self.0.borrow().clone()
     }
@@ -42,19 +47,23 @@ impl Recorder {
 
 impl Sink for Recorder {
     fn notice(&self, notice: &Notice<'_>) {
-        self.0.borrow_mut().push(notice.to_string());
+        self.push(notice.to_string());
     }
 
     fn answer(&self, answer: &dyn Answer) {
-        self.0.borrow_mut().push(answer.json().to_string());
+        self.push(answer.json().to_string());
     }
 
     fn warnings(&self, report: &Report) {
-        self.0.borrow_mut().push(report.render(false).to_string());
+        self.push(report.render(false).to_string());
     }
 
     fn failure(&self, failure: &Failure) {
-        self.0.borrow_mut().push(failure.message.clone());
+        self.push(failure.message.clone());
+    }
+
+    fn shown_at(&self) -> Option<Instant> {
+        self.1.get()
     }
 }
 
@@ -106,6 +115,10 @@ pub(super) struct Systemd {
     pub(super) ticks: u32,
     /// Whether the waits for other jobs end before the job does as well.
     pub(super) takes_its_time: bool,
+    /// How long each job takes.
+    pub(super) slow: Duration,
+    /// How long each job has been waited for.
+    pub(super) waited: BTreeMap<String, Duration>,
     /// The units whose failure was forgotten.
     pub(super) forgotten: Vec<String>,
     /// A unit for which systemd refuses every job.
@@ -204,6 +217,8 @@ impl Systemd {
             refuses_files: false,
             ticks: 0,
             takes_its_time: false,
+            slow: Duration::ZERO,
+            waited: BTreeMap::new(),
             forgotten: Vec::new(),
             unknown: None,
             wishes: Vec::new(),
@@ -245,6 +260,18 @@ impl Manager for Systemd {
         if (self.result.is_some() || self.takes_its_time) && self.ticks > 0 {
             self.ticks -= 1;
             self.fake.pause(at_most);
+            return Err(Error::TimedOut {
+                what: job.unit.clone(),
+                after: at_most,
+            });
+        }
+        let waited = self.waited.entry(job.path.clone()).or_default();
+        let left = self.slow.saturating_sub(*waited);
+        *waited += left.min(at_most);
+        if !left.is_zero() {
+            self.fake.pause(left.min(at_most));
+        }
+        if left > at_most {
             return Err(Error::TimedOut {
                 what: job.unit.clone(),
                 after: at_most,

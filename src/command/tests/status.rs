@@ -1,6 +1,6 @@
 //! What is told of the state of an app, and of instances that were just started.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
@@ -294,17 +294,32 @@ fn a_command_that_has_been_silent_tells_what_it_waits_for() {
     let mut stage = Stage::running(&["web.service"]);
     let fake = &mut stage.systemd.fake;
     fake.set(unit("web@0.service", ActiveState::Deactivating, "final"));
-    let silent = Instant::now().checked_sub(Duration::from_secs(3)).unwrap();
-    Waiting::begin(silent).tell(fake, &stage.sink, None, "web.service");
     // A unit beside the app waits for the same.
-    Waiting::begin(silent).tell(fake, &stage.sink, None, "web:pause.service");
-    Waiting::begin(Instant::now()).tell(fake, &stage.sink, None, "web.service");
+    for unit in ["web.service", "web:pause.service"] {
+        let mut waiting = Waiting::begin(&stage.sink);
+        waiting.tell(fake, &stage.sink, None, unit);
+        fake.pause(Duration::from_secs(3));
+        waiting.tell(fake, &stage.sink, None, unit);
+    }
     let told = stage.sink.told();
     assert_eq!(told.len(), 2, "{told:?}");
     assert_eq!(told[0], told[1]);
     assert!(
         told[0].contains("waiting for 3 s: web@0: being stopped (final)"),
         "{told:?}"
+    );
+    // A program that has died at its start is not being stopped.
+    let fake = &mut stage.systemd.fake;
+    fake.set(unit(
+        "web@0.service",
+        ActiveState::Deactivating,
+        "stop-post",
+    ));
+    Waiting::begin(silent).tell(fake, &stage.sink, None, "web.service");
+    let last = stage.sink.told().pop().unwrap();
+    assert!(
+        last.ends_with("waiting for 3 s: web@0: has ended"),
+        "{last}"
     );
 }
 

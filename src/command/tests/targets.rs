@@ -59,7 +59,11 @@ fn a_word_without_a_meaning_is_answered_with_what_to_write() {
     for (word, exit, said) in [
         ("webb", Exit::Failed, "did you mean `web`?"),
         ("shop", Exit::Failed, "installed are api, web"),
-        ("3", Exit::Failed, "an instance is written `APP@3`"),
+        (
+            "3",
+            Exit::Failed,
+            "names take the place of PM2's numbers: installed are api, web, and an instance is written `api@0`; `rsgen list` shows them",
+        ),
         ("web@x", Exit::Usage, "write one as `APP@0`"),
         ("web.timer", Exit::Failed, "did you mean `web`?"),
         ("shop@1", Exit::Failed, "installed are api, web"),
@@ -67,7 +71,11 @@ fn a_word_without_a_meaning_is_answered_with_what_to_write() {
         assert_eq!(help(&stage, word), (exit, said.to_owned()), "{word}");
     }
     let install = "install one with `rsgen install ecosystem.toml`";
-    assert_eq!(help(&with(&[]), "shop").1, install);
+    for word in ["shop", "0"] {
+        assert_eq!(help(&with(&[]), word).1, install);
+    }
+    let of_one = help(&with(&["web"]), "1").1;
+    assert!(of_one.ends_with("an instance is written `web@1`, all of them are `web`"));
 }
 
 #[test]

@@ -124,7 +124,7 @@ fn a_command_that_is_writing_is_waited_for() {
         assert_eq!(ran.told.matches(told).count(), 1, "{line}: {}", ran.told);
         let fault = ran.fault();
         assert!(
-            fault.starts_with("another rsgen command is writing files and does not end; `fuser"),
+            fault.starts_with("another rsgen command is still writing files; `fuser"),
             "{line}: {fault}"
         );
         assert_eq!(cluster(&stage), before, "{line}");
@@ -139,7 +139,7 @@ fn of_two_commands_with_a_wish_for_a_walk_one_does_nothing() {
         let fault = run(&mut stage, &format!("rsgen reload web {part}")).fault();
         assert!(held.is_some());
         assert!(
-            fault.starts_with("another command has a reload of `web` done with options of its own"),
+            fault.starts_with("another command is reloading `web` with its own options"),
             "{part}: {fault}"
         );
         let asked = &stage.systemd.fake.log;
@@ -192,10 +192,11 @@ impl Manager for Beside {
 
 #[test]
 fn a_wait_for_another_command_is_told_after_a_second_and_ends_after_ten_minutes() {
-    for (millis, is_told, is_over) in [
-        (500, false, false),
-        (1500, true, false),
-        (11 * 60_000, true, true),
+    for (millis, told, is_over) in [
+        (500, 0..1, false),
+        (1500, 1..2, false),
+        // Again and again, the longer it lasts the more seldom.
+        (11 * 60_000, 60..90, true),
     ] {
         let stage = Stage::running(&[]);
         let sink = Recorder::default();
@@ -216,7 +217,7 @@ fn a_wait_for_another_command_is_told_after_a_second_and_ends_after_ten_minutes(
         };
         let begun = Writing::begin(&mut jobs, "web");
         assert_eq!(begun.is_err(), is_over, "{millis}");
-        assert_eq!(sink.told().len(), usize::from(is_told), "{millis}");
+        assert!(told.contains(&sink.told().len()), "{millis}");
     }
 }
 

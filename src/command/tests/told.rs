@@ -86,7 +86,7 @@ fn a_deployment_that_fails_is_told_unless_its_address_may_yet_be_corrected() {
         let now = stage.jobs().manager.now();
         if is_trial {
             let note = Entry::new(&stage.layout.state("web"), Name::Trial);
-            note.write(&now.as_micros().to_string()).unwrap();
+            note.write(&format!("{} 1", now.as_micros())).unwrap();
         }
         let starts = [Start::GivesUp];
         stage.systemd.fake.script("web.service", &starts);

@@ -2,7 +2,8 @@
 
 use super::super::context::Context;
 use super::super::number::Number;
-use super::super::{by_unit, scale, targets};
+use super::super::scale::{self, Refused};
+use super::super::{by_unit, targets};
 use crate::contract::Scale;
 use crate::output::{Exit, Failure};
 
@@ -14,8 +15,9 @@ pub(super) fn scale(context: &mut Context<'_>, asked: &Scale) -> Result<(), Fail
         return Err(Failure::new(Exit::Usage, message).help("see `rsgen list`"));
     }
     let number = Number::These(asked.instances);
-    let done = scale::to(context, &asked.app, number, false);
+    let from = asked.compared.map(|compared| compared.from);
+    let done = scale::to(context, &asked.app, (number, from), false);
     by_unit::note(context, asked, &done);
-    context.sink.answer(&done?);
+    context.sink.answer(&done.map_err(Refused::failure)?);
     Ok(())
 }

@@ -24,7 +24,7 @@ fn the_manager_of_a_drain_is_the_one_whose_state_it_has() {
     }
 }
 
-/// Reads a line with one flag of version 2 and one of version 3 that are not there, and one of version 2 that is.
+/// Reads a line that lacks one flag of version 2 and one of version 3, and has another one of version 2.
 fn lost(order: [u8; 2]) -> Result<(), Usage> {
     let mut line = Words::of("x", words("x --here=1"))?;
     for version in order {

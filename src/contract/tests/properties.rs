@@ -109,8 +109,29 @@ fn pauses() -> impl Strategy<Value = Step> {
         (1..=1024_u32).prop_map(Instances::Exactly)
     ];
     prop_oneof![
-        ("[a-z][a-z0-9_-]{0,9}[a-z]{6}", number)
-            .prop_map(|(app, instances)| Step::Scale(Scale { app, instances })),
+        ("[a-z][a-z0-9_-]{0,9}[a-z]{6}", number).prop_map(|(app, instances)| {
+            let compared = None;
+            Step::Scale(Scale {
+                app,
+                instances,
+                compared,
+            })
+        }),
+        (
+            "[a-z][a-z0-9_-]{0,9}[a-z]{6}",
+            1..=1024_u32,
+            any::<u32>(),
+            any::<u64>()
+        )
+            .prop_map(|(app, number, from, asker)| {
+                let instances = Instances::Exactly(number);
+                let compared = Some(Compared { from, asker });
+                Step::Scale(Scale {
+                    app,
+                    instances,
+                    compared,
+                })
+            }),
         (app(), time()).prop_map(|(app, time)| Step::Pause(Pause { app, time })),
         app().prop_map(|app| Step::Resume(Resume { app })),
     ]

@@ -1,8 +1,8 @@
 //! Datagram sockets: a process must not receive a datagram that it cannot answer before it is stopped.
 //!
-//! Answers are sent through the same descriptor, so an unreachable socket may replace it only when every received datagram
-//! was answered. An event loop is no longer told of datagrams, and gets some time for those that it has received. A program
-//! that blocks in a receiving call has answered the last datagram when it makes that call again.
+//! Answers are sent through the same descriptor, so an unreachable socket may replace it only when every received
+//! datagram was answered. An event loop is no longer notified of datagrams, and gets some time for those that it has
+//! received. A program that blocks in a receiving call has answered the last datagram when it makes that call again.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -107,8 +107,8 @@ fn mute(process: &Process, held: &Held<'_>) -> io::Result<bool> {
     Ok(!registrations.is_empty())
 }
 
-/// Replaces the sockets at the moment when the program is about to receive again, because then it has answered what it has
-/// received. With more than one thread this does not follow, as another thread may still be answering.
+/// Replaces the sockets at the moment when the program is about to receive again, because by then it has answered all
+/// that it has received. With more than one thread this does not hold, since another thread may still be answering.
 fn take(replacement: &Replacement<'_>, held: &[Held<'_>]) -> io::Result<()> {
     let threads = replacement.process.threads();
     let [thread] = threads.as_slice() else {

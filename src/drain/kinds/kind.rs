@@ -50,14 +50,14 @@ pub(in crate::drain) trait Kind: Sync {
         Duration::ZERO
     }
 
-    /// Makes the kernel wake another instance, if something waits of which it has told only the silenced one.
+    /// Makes the kernel wake another instance, if something waits of which only the silenced one was notified.
     fn nudge(&self, _listener: &Listener) {}
 }
 
 /// A kind and its position in the table.
 pub(in crate::drain) type Row = (usize, &'static dyn Kind);
 
-/// A socket that the instance shares with systemd, and so with the other instances.
+/// A socket that the instance shares with systemd, and therefore with the other instances.
 pub(in crate::drain) struct Listener {
     pub(in crate::drain) inode: u64,
     pub(in crate::drain) shape: Shape,
@@ -81,7 +81,7 @@ impl Listener {
         })
     }
 
-    /// The port, or the path: what a program can tell of a connection that came by the socket.
+    /// The port or the path, by which a program recognises a connection that was accepted from the socket.
     pub(in crate::drain) fn place(&self) -> String {
         match &self.address {
             Address::Inet(address) => address.port().to_string(),

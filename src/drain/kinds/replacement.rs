@@ -13,7 +13,7 @@ use crate::peer::process::{Process, Thread};
 use crate::peer::tracee::Tracee;
 use crate::peer::vdso;
 
-/// Why a process goes on accepting that may not be stopped, and for which changing the epoll sets is not enough.
+/// Why a process keeps accepting that may not be stopped, and for which changing the epoll sets is not enough.
 pub(super) const UNWATCHED: &str = "none of its epoll sets watches the listener";
 
 /// A process in which descriptors can be replaced.
@@ -84,9 +84,9 @@ impl<'a> Replacement<'a> {
 
     /// Replaces the socket of one descriptor by an unreachable one.
     ///
-    /// The thread makes a fresh socket with socket(2), which is isolated before it takes the descriptor's number: the other
-    /// way round the program could accept a connection from it. dup3(2) closes the live socket in the same step, so that the
-    /// number never leads nowhere, where open(2) in another thread could take it. Last, the thread closes the number under
+    /// The thread makes a fresh socket with socket(2), which is isolated before it takes the descriptor's number: in the
+    /// reverse order the program could accept a connection from it. dup3(2) closes the live socket in the same step, so that
+    /// the number is never free, so that open(2) in another thread cannot take it. Last, the thread closes the number under
     /// which the fresh socket was made. The program's event loop gets no event from any of this.
     ///
     /// # Errors
@@ -154,8 +154,8 @@ impl<'a> Replacement<'a> {
     }
 }
 
-/// Deletes a registration. The stopped thread makes the call, because the number that identifies the registration is one of
-/// its process. `ENOENT` is no error: another thread of the program has deleted the registration first.
+/// Deletes a registration. The stopped thread makes the call, because the number that identifies the registration
+/// belongs to its process. `ENOENT` is not an error: another thread of the program has deleted the registration first.
 fn unregister(tracee: &mut Tracee<'_>, site: u64, registration: &Registration) -> io::Result<()> {
     let delete = word(libc::EPOLL_CTL_DEL);
     let with = [

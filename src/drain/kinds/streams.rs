@@ -1,8 +1,8 @@
 //! Stream sockets, TCP or unix, from which a program accepts connections.
 //!
-//! The live listener is shared with the other instances and with systemd, so the socket itself is never changed. In the
-//! process an unreachable listener replaces it. The program keeps a descriptor of the same number, family and type, which the
-//! same epoll sets watch; only that it never becomes readable again.
+//! The live listener is shared with the other instances and with systemd, so the socket itself is never
+//! changed. In the process an unreachable listener replaces it. The program keeps a descriptor of the same
+//! number, family and type, watched by the same epoll sets, but it never becomes readable again.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -47,7 +47,7 @@ impl Kind for Streams {
             let registrations = process.registrations(h.socket);
             registrations.iter().any(Registration::is_exclusive)
         };
-        // Found out before the replacement, after which the registrations are those of the unreachable listener.
+        // Determined before the replacement, after which the registrations are those of the unreachable listener.
         let may_have_been_woken = held.iter().any(is_exclusive);
         let prepared = Replacement::prepare(process, means);
         let mut replaced = Vec::new();
@@ -97,7 +97,7 @@ impl Kind for Streams {
                 SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
             });
         }
-        // A refused connection means that there is no listener, and so nobody to wake.
+        // A refused connection means that there is no listener, and therefore no instance to wake.
         drop(TcpStream::connect_timeout(&address, NUDGE));
     }
 }
@@ -111,12 +111,12 @@ fn waiting(listener: &Listener, port: u16) -> u32 {
     own.and_then(|c| c.traffic).map_or(0, |t| t.unread)
 }
 
-/// Replaces all listeners while one thread is stopped: the thread that notices least of it, see [`registers::cost`].
+/// Replaces all listeners while one thread is stopped: the thread that notices the stop least, see [`registers::cost`].
 fn replace_all(replacement: &Replacement<'_>, held: &[Held<'_>]) -> io::Result<()> {
-    // For instance because every thread waits for a child of vfork(2), in uninterruptible sleep.
+    // For instance, every thread waits for a child of vfork(2), in uninterruptible sleep.
     let mut failure = io::Error::other("none of its threads can be stopped");
     for attempt in 0..ATTEMPTS {
-        // A thread that the attempt before gave up may have stopped since.
+        // A thread that the previous attempt gave up on may have stopped since.
         tracee::detach_late();
         let mut threads = replacement.process.threads();
         threads.sort_by_key(|t| registers::cost(t.waits));

@@ -1,8 +1,8 @@
 //! Turns a fresh socket of the program into an unreachable one.
 //!
-//! A thread of the program makes the socket, so that it belongs to the program's network namespace and counts against the
-//! program's limits. Everything else is done from here, through a copy of the descriptor: so no seccomp filter of the program
-//! applies, and no address has to be written into its memory.
+//! A thread of the program makes the socket, so that it belongs to the program's network namespace and counts
+//! against the program's limits. Everything else is done in this process, through a copy of the descriptor,
+//! so that no seccomp filter of the program applies and no address has to be written into its memory.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -21,8 +21,8 @@ const NEAREST: i32 = 255;
 /// # Errors
 /// When the kernel forbids a step, or a unix socket cannot be made in the folder; `EBADF` when the socket is not fresh.
 pub(super) fn isolate(fresh: &OwnedFd, shape: Shape, folder: &Path) -> io::Result<()> {
-    // Another thread of the program may have put another socket under the number meanwhile. That socket may be shared with
-    // other processes, which would be cut off with it.
+    // Another thread of the program may have put another socket under the number meanwhile. That socket may
+    // be shared with other processes, which would then be cut off as well.
     if socket::shape(fresh.as_fd())? != shape || is_in_use(fresh)? {
         return Err(nix::Error::EBADF.into());
     }
@@ -56,8 +56,8 @@ fn is_in_use(fresh: &OwnedFd) -> io::Result<bool> {
     Ok(listens || has_peer || is_bound)
 }
 
-/// Drops packets whose TTL is below [`NEAREST`], which in practice are all, see `IP_MINTTL` in `include/uapi/linux/in.h` of
-/// the kernel.
+/// Drops packets with a TTL below [`NEAREST`], which in practice are all packets, see `IP_MINTTL` in
+/// `include/uapi/linux/in.h` of the kernel.
 fn require_ttl(fresh: &OwnedFd, ipv6: bool) -> io::Result<()> {
     let (level, name) = if ipv6 {
         (libc::IPPROTO_IPV6, libc::IPV6_MINHOPCOUNT)

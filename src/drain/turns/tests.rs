@@ -1,4 +1,4 @@
-//! What follows from the traffic of a connection, look after look.
+//! The steps that follow from the traffic of a connection, look after look.
 
 use super::*;
 
@@ -32,7 +32,7 @@ impl Watched {
         }
     }
 
-    /// Looks after 20 ms in which the connection had this traffic, and takes the step that follows, if any.
+    /// Looks after 20 ms in which the connection had this traffic, and takes the resulting step, if any.
     fn look(&mut self, change: impl FnOnce(&mut Traffic), moment: Moment) -> Step {
         self.now += LOOK;
         self.traffic.since_received += LOOK;
@@ -54,14 +54,14 @@ impl Watched {
         self.look(change, Moment::Last)
     }
 
-    /// Has a client ask without a pause for this time, and returns the steps that were taken.
+    /// Lets a client send requests without a pause for this time, and returns the steps that were taken.
     fn busy(&mut self, time: Duration) -> Vec<Step> {
         let looks = time.as_millis() / LOOK.as_millis();
         let steps = (0..looks).map(|_| self.look(turn, Moment::Early));
         steps.filter(|step| *step != Step::Leave).collect()
     }
 
-    /// Has a client pause for so long before each request.
+    /// Lets a client pause for this long before each request.
     fn pausing(&mut self, pause: Duration, requests: usize) -> Vec<Step> {
         let looks = pause.as_millis() / LOOK.as_millis();
         let mut steps = Vec::new();

@@ -35,7 +35,7 @@ impl Fake {
         }
     }
 
-    /// Returns what is said of an app in this folder.
+    /// Returns the faults of an app in this folder.
     fn told(&self, folder: &str, keys: &str) -> Vec<(Severity, String)> {
         let script = if keys.contains("script") {
             ""
@@ -105,7 +105,7 @@ impl FakeHost for Fake {
     }
 }
 
-/// The name of a release that whoever deploys has chosen.
+/// The name of a release, chosen by the deployment.
 const HOSTILE: &str = "/srv/$(reboot);'id`";
 
 const WWW: &str = "user = \"www\"\n";
@@ -116,8 +116,8 @@ fn a_folder_that_the_user_may_not_enter_is_named_with_the_remedy() {
     for folder in ["/root/app", "/srv/current"] {
         let told = root.told(folder, WWW);
         let fault = format!(
-            "`www` may not enter `/root`, and `{folder}/server.js` is there, so the app cannot start; put the app where `www` may go, as \
-             below /srv, or let that user in: `setfacl -m u:www:x /root`"
+            "`www` may not enter `/root`, and `{folder}/server.js` is there, so the app cannot start; put the app where `www` has access, \
+             such as below /srv, or grant access: `setfacl -m u:www:x /root`"
         );
         assert_eq!(told, [(Severity::Error, fault)]);
     }
@@ -127,7 +127,7 @@ fn a_folder_that_the_user_may_not_enter_is_named_with_the_remedy() {
     let home = Fake::of("/home/x", 0o750);
     assert_eq!(home.told("/home/x/app", "user = \"admin\"\n"), []);
     assert_eq!(home.told("/home/x/app", WWW).len(), 1);
-    // Everybody may pass, and not list what is there.
+    // Everybody may pass through, but not list the folder.
     assert_eq!(Fake::of("/home/x", 0o711).told("/home/x/app", WWW), []);
 }
 
@@ -167,7 +167,7 @@ fn what_is_not_certain_is_a_warning() {
         assert_eq!(told[0].0, Severity::Warning, "{lines}");
         assert!(told[0].1.contains("unless `[apps.service]` allows it"));
     }
-    // A command of the app's user changes nothing about that.
+    // A command that runs as the app's user does not change that.
     let own = format!("{WWW}service.ExecStartPre = \"/usr/bin/make a+b\"\n");
     let told = Fake::of("/root", 0o700).told("/root/app", &own);
     assert_eq!(told[0].0, Severity::Error);
@@ -270,7 +270,7 @@ fn a_script_that_the_user_may_not_read_is_named() {
 #[test]
 fn what_is_to_be_pasted_runs_no_command_that_the_name_of_a_folder_has() {
     let told = Fake::of(HOSTILE, 0o700).told("/srv/newest", WWW);
-    let (_, command) = told[0].1.split_once("let that user in: `").unwrap();
+    let (_, command) = told[0].1.split_once("grant access: `").unwrap();
     let command = command.strip_suffix('`').unwrap();
     let words = shlex::split(command).unwrap();
     assert_eq!(words, ["setfacl", "-m", "u:www:x", HOSTILE]);

@@ -1,6 +1,6 @@
-//! One declaration for each key of an app: its row.
+//! The declaration of each key of an app: its row.
 //!
-//! Rows are written in a [`keys!`] block, which says what a group of keys is for:
+//! Rows are written in a [`keys!`] block, which states the purpose of a group of keys:
 //!
 //! ```ignore
 //! keys! {
@@ -14,9 +14,9 @@
 //! }
 //! ```
 //!
-//! A row produces the field of the struct, the reader, which [`Fields::take`] runs, and a [`Row`] for everything that
-//! lists keys: rsgen.toml(5), the JSON schema and the tables in the documents (`tests/keys` writes them), the "did you
-//! mean" for an unknown key, and the advice to those who come from PM2. A row consists of
+//! A row produces the field of the struct, the reader, which [`Fields::take`] runs, and a [`Row`] for everything
+//! that lists keys: rsgen.toml(5), the JSON schema and the tables in the documents (`tests/keys` writes them), the
+//! "did you mean" for an unknown key, and the advice to users who come from PM2. A row consists of
 //!
 //! - the doc comment, in the Markdown of docs/: its first paragraph is what short tables and editors show, the rest
 //!   follows where there is room;
@@ -71,7 +71,7 @@ pub enum Form {
     Memory,
     /// A string.
     Text,
-    /// One of these words.
+    /// A word of this list.
     OneOf(&'static [&'static str]),
     /// A number of instances, or a word for one.
     Instances,
@@ -107,13 +107,13 @@ pub enum Fallback {
 /// PM2's names for a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pm2 {
-    /// For a key with the same name in PM2: what differs, or an empty text.
+    /// For a key with the same name in PM2: the difference, or an empty text.
     pub same: Option<&'static str>,
-    /// Names of PM2's that become this key.
+    /// Names in PM2 that become this key.
     pub names: &'static [&'static str],
-    /// What to write instead of these names.
+    /// The text to write instead of these names.
     pub write: &'static str,
-    /// The reason, or what differs; may be empty.
+    /// The reason or the difference; may be empty.
     pub note: &'static str,
 }
 
@@ -161,7 +161,7 @@ fn joined(lines: Option<&[&str]>) -> String {
     lines.collect::<Vec<_>>().join(" ")
 }
 
-/// A key that is being read: what its reader and its faults need.
+/// A key that is being read, with the facts that its reader and its faults need.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted {
     pub(super) key: &'static str,
@@ -190,9 +190,9 @@ pub(super) struct Key<T> {
     pub(super) pm2: Pm2,
 }
 
-/// What replaces the value of a key that is missing or wrong.
+/// The replacement for the value of a key that is missing or wrong.
 pub(super) enum Absent<T> {
-    /// A fault, which says what the key is for. The second value is used until the file is rejected.
+    /// A fault, which names the purpose of the key. The second value is used until the file is rejected.
     Required(&'static str, fn() -> T),
     Value(fn() -> T, fn(&T) -> String),
     Said(&'static str, fn(&mut Fields<'_, '_>) -> T),
@@ -278,14 +278,14 @@ impl<T> Kind<T> {
 }
 
 impl<T> Key<T> {
-    /// Says that PM2 has a key with the same name; `differs` says what is different here, if anything.
+    /// Notes that PM2 has a key with the same name; `differs` describes the difference, if there is one.
     pub(super) const fn pm2(self, differs: &'static str) -> Self {
         let same = Some(differs);
         let pm2 = Pm2 { same, ..self.pm2 };
         Self { pm2, ..self }
     }
 
-    /// Says that PM2 has other names for what is written in this way here.
+    /// Notes that PM2 has other names for this key or its setting.
     pub(super) const fn replaces(
         self,
         names: &'static [&'static str],
@@ -346,7 +346,7 @@ macro_rules! keys {
                 }
             },)+)+];
 
-            /// Takes the keys of a table, and notes what is wrong with them.
+            /// Takes the keys of a table, and notes their faults.
             pub(super) fn read(f: &mut $crate::ecosystem::read::Fields<'_, '_>) -> Self {
                 Self {
                     $($($key: {

@@ -8,7 +8,7 @@ use crate::ecosystem::resolve::{Beyond, FileStatus, resolve};
 const WEB: u32 = 1000;
 const OTHER: u32 = 1001;
 
-/// A host where the owner, the mode and the target of some paths are given; everything else is root's.
+/// A host where the owner, the mode and the target of some paths are given; everything else belongs to root.
 #[derive(Clone, Default)]
 struct Fake {
     files: BTreeMap<PathBuf, FileStatus>,
@@ -174,7 +174,8 @@ fn what_the_file_says_counts_without_a_word() {
 #[test]
 fn a_script_of_roots_runs_as_root_and_that_is_told() {
     let told = Fake::default().told(SCRIPT);
-    let wanted = "Warning: `web` runs as root, the owner of `/srv/web/server`; whoever takes over";
+    let wanted =
+        "Warning: `web` runs as root, the owner of `/srv/web/server`; an attacker who takes over";
     assert!(told.starts_with(wanted), "{told}");
     let built = Fake {
         is_built: true,
@@ -332,12 +333,12 @@ fn one_that_was_installed_as_another_user_does_not_go_on_as_root() {
 fn the_help_names_the_account_that_others_would_act_as() {
     let roots = webs().file("/srv/web/server", 0, 0o755).told(SCRIPT);
     assert!(
-        roots.contains("with `user = \"root\"` whoever may write there is root"),
+        roots.contains("with `user = \"root\"` anybody who may write there is root"),
         "{roots}"
     );
     let webs = webs().file("/srv/web/server", WEB, 0o757).told(SCRIPT);
     assert!(
-        webs.contains("whoever may write there may act as `web`"),
+        webs.contains("everybody who may write there may act as `web`"),
         "{webs}"
     );
 }

@@ -1,4 +1,4 @@
-//! Directives of the user's own by which root comes to a place: which there are, and how each names it.
+//! Directives of the user that lead root to a place: their list, and how each names the place.
 
 use std::ops::Range;
 use std::path::Path;
@@ -51,7 +51,7 @@ fn of_socket(
 ) -> Option<Diagnostic> {
     let (spot, help) = if directive == "Symlinks" {
         let weak = |path: &String| weak_spot(absolute(path)?.parent()?, probe);
-        let help = "systemd makes the link as root, and another link in the way leads to any other folder: keep it where only root may write, as below /run";
+        let help = "systemd creates the link as root, and a planted link can redirect it to any folder: keep it where only root may write, such as below /run";
         (unit::words(value).iter().find_map(weak)?, help)
     } else {
         let user = unit::assigned(&app.socket, "User").one();
@@ -64,7 +64,7 @@ fn of_socket(
 
 fn told(directive: &str, spot: &Spot, span: &Range<usize>, probe: &dyn Probe) -> Diagnostic {
     let message = format!(
-        "`{directive}` is in the hands of others: {}",
+        "others control the path of `{directive}`: {}",
         spot.told(probe)
     );
     Diagnostic::warning(span.clone(), message)
@@ -74,8 +74,8 @@ fn told(directive: &str, spot: &Spot, span: &Range<usize>, probe: &dyn Probe) ->
 /// those commands as well.
 const SYSTEM: &[&str] = &["/bin", "/etc", "/lib", "/lib64", "/run", "/sbin", "/usr"];
 
-/// The help where somebody else may write the file of a credential.
-const CREDENTIAL: &str = "that decides the credential, and can have root read another file: keep it where only root may write, as in /etc";
+/// The help if another user may write the file of a credential.
+const CREDENTIAL: &str = "anybody who may write there sets the credential, and can make root read another file: keep it where only root may write, such as /etc";
 
 /// The directives that name such a place, and hold one value.
 const SINGLE: &[&str] = &[
@@ -107,7 +107,7 @@ const LISTED: &[&str] = &[
     "OpenFile",
 ];
 
-/// Programs that run what their first argument names.
+/// Programs that run the file that their first argument names.
 const INTERPRETERS: &[&str] = &[
     "bash", "dash", "node", "perl", "php", "python3", "ruby", "sh",
 ];
@@ -143,32 +143,32 @@ fn of_directive(
     };
     let help = match directive {
         "PIDFile" => {
-            "with a FIFO in its place systemd itself can wait for ever, and the machine with it: leave `PIDFile` out, for systemd knows the main process already"
+            "a FIFO there can make systemd, and so the machine, hang: leave `PIDFile` out; systemd already knows the main process"
         }
         "OpenFile" => {
-            "systemd opens the file as root for the program, and a link in its place leads to any other: keep it where only root may write"
+            "systemd opens the file as root for the program, and a link there can redirect it to any file: keep it where only root may write"
         }
         directive if directive.starts_with("Exec") => {
             "the command runs as root: keep its program where only root may write, or leave out `+` and `!`"
         }
         "StandardOutput" | "StandardError" | "StandardInput" => {
-            "systemd opens the file as root, and a link in its place leads to any other: keep it where only root may write, as in /var/log"
+            "systemd opens the file as root, and a link there can redirect it to any file: keep it where only root may write, as in /var/log"
         }
         _ => {
-            "commands of this unit that run as root find themselves and their libraries there: let nobody but root write to it"
+            "commands of this unit that run as root load their programs and libraries from there: allow only root to write to it"
         }
     };
     Some(told(directive, &spot, span, probe).help(help))
 }
 
-/// A path that systemd takes as it stands: a specifier can be anything.
+/// A path that systemd uses literally: a specifier can be anything.
 fn absolute(value: &str) -> Option<&Path> {
     let path = value.trim_start_matches('-').trim_matches('"');
     (path.starts_with('/') && !path.contains('%')).then_some(Path::new(path))
 }
 
-/// The program or the script of a command that runs as root, because the unit `is_root` or in spite of `User=`, see "Command lines"
-/// in systemd.service(5).
+/// The program or the script of a command that runs as root, because the unit `is_root` or despite `User=`,
+/// see "Command lines" in systemd.service(5).
 fn run_as_root(value: &str, is_root: bool, probe: &dyn Probe) -> Option<Spot> {
     let command = value.trim_start_matches(['@', '-', ':', '+', '!', '|']);
     let prefix = value.strip_suffix(command)?;
@@ -202,7 +202,7 @@ fn root(value: &str, probe: &dyn Probe) -> Option<Spot> {
     weak_spot(root, probe).or_else(inside)
 }
 
-/// The first of several `source:destination` whose source others may write.
+/// The first of several `source:destination` with a source that others may write.
 fn mounted(value: &str, counts: fn(&Path) -> bool, probe: &dyn Probe) -> Option<Spot> {
     unit::words(value).iter().find_map(|word| {
         let mut fields = word.split(':');

@@ -1,4 +1,4 @@
-//! Who may redirect what root reads or makes for an app.
+//! The users who may redirect files that root reads or creates for an app.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -141,9 +141,9 @@ fn one_that_systemd_reads_does_not_go_over_one_that_the_worker_reads() {
         &[],
     );
     let said = told_of_www("env_file = [\".env\", \"/etc/key\"]", &fake);
-    assert!(said.contains("`/srv/web/.env` goes over `/etc/key`, which comes after it"));
+    assert!(said.contains("`/srv/web/.env` overrides `/etc/key`, although it comes first"));
     let said = told_of_www("env_file = [\"/etc/key\", \".env\"]", &fake);
-    assert!(!said.contains("goes over"), "{said}");
+    assert!(!said.contains("overrides"), "{said}");
 }
 
 #[test]
@@ -163,16 +163,22 @@ fn a_command_of_the_socket_unit_and_its_links_are_roots() {
     let fake = Fake::of(&[("/srv/web", APP, 0o755)], &[]);
     let told = |lines: &str| told_of_www(lines, &fake);
     for (value, place) in [
-        ("ExecStartPre = \"/srv/web/open\"", "5: `ExecStartPre`"),
+        (
+            "ExecStartPre = \"/srv/web/open\"",
+            "5: others control the path of `ExecStartPre`",
+        ),
         (
             "ExecStopPost = [\"-/etc/a\", \"/usr/bin/sh /srv/web/a.sh\"]",
-            "5: `ExecStopPost`",
+            "5: others control the path of `ExecStopPost`",
         ),
-        ("Symlinks = \"/run/a /srv/web/b.sock\"", "5: `Symlinks`"),
+        (
+            "Symlinks = \"/run/a /srv/web/b.sock\"",
+            "5: others control the path of `Symlinks`",
+        ),
     ] {
         let said = told(&format!("socket.{value}"));
-        let by = "is in the hands of others: `/srv/web` may be written by its owner `33`";
-        assert!(said.contains(&format!("{place} {by}")), "{said}");
+        let by = ": `/srv/web` may be written by its owner `33`";
+        assert!(said.contains(&format!("{place}{by}")), "{said}");
     }
     for safe in [
         "ExecStartPre = \"/etc/open\"",
@@ -187,7 +193,7 @@ fn a_command_of_the_socket_unit_and_its_links_are_roots() {
         ))
     };
     assert_eq!(as_www("/srv/web/open"), "");
-    assert!(as_www("+/srv/web/open").contains("`ExecStartPre` is in the hands of others"));
+    assert!(as_www("+/srv/web/open").contains("others control the path of `ExecStartPre`"));
 }
 
 #[test]
@@ -217,7 +223,7 @@ fn a_socket_that_others_can_redirect_is_refused_and_one_that_its_user_can_is_tol
         assert_eq!(told, Some((severity, by.to_owned())), "{user}");
     }
     let severity = |path| told(theirs, path).map(|(severity, _)| severity);
-    // Nobody else can rename what the user has in a folder with the sticky bit, but anybody can be there first.
+    // Nobody else can rename the user's files in a folder with the sticky bit, but anybody can create them first.
     assert_eq!(severity("/tmp/own/x.sock"), Some(Severity::Warning));
     assert_eq!(severity("/tmp/gone/x.sock"), Some(Severity::Error));
     for path in ["/srv/web/x.sock", "/tmp/x.sock", "/etc/x.sock"] {
@@ -323,7 +329,7 @@ fn so_is_what_takes_the_place_of_the_systems_folders() {
         "StandardOutput = \"journal\"",
         "ExecStartPre = [\"/var/own/prepare\", \"+/bin/chown www /var/own\", \"+/bin/sh -c x\"]",
         "EnvironmentFile = \"/var/own/%i/env\"",
-        // What a later assignment takes back is not in force.
+        // An assignment that a later one takes back has no effect.
         "RootDirectory = [\"/srv/web\", \"\"]",
         "EnvironmentFile = [\"/var/own/env\", \"\"]",
         "StandardOutput = [\"append:/var/own/log\", \"journal\"]",
@@ -337,7 +343,7 @@ fn each_is_told_with_what_others_can_do_there() {
     for (directive, help) in [
         (
             "PIDFile = \"/var/own/pid\"",
-            "with a FIFO in its place systemd itself can wait",
+            "a FIFO there can make systemd",
         ),
         (
             "StandardError = \"file:/var/own/log\"",

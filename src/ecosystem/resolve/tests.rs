@@ -177,6 +177,20 @@ fn only_a_bare_name_without_an_interpreter_is_looked_for_in_the_path() {
 }
 
 #[test]
+fn a_path_that_a_shell_would_complete_is_told_as_one() {
+    for keys in [
+        "script = \"$HOME/server\"",
+        "script = \"~/server\"",
+        "script = \"x\"\ncwd = \"~/web\"",
+    ] {
+        let text = format!("[[apps]]\n{keys}\nlisten = 1\nuser = \"www\"");
+        let (_, faults) = resolved(&text, &["/srv/web/x"]);
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert!(faults[0].contains("no shell replaces `~`"), "{faults:?}");
+    }
+}
+
+#[test]
 fn a_command_that_is_nowhere_is_not_taken_for_a_file() {
     let app = "[[apps]]\nname = \"web\"\nlisten = 1\nuser = \"www\"\n";
     let told = |lines: &str| resolved(&format!("{app}{lines}"), &["/srv/web/x"]).1;
@@ -201,7 +215,7 @@ fn a_command_that_is_nowhere_is_not_taken_for_a_file() {
         words[0].ends_with("write `script = \"node\"` and `args = \"server.js\"`"),
         "{words:?}"
     );
-    // A path from the root is no command line, whatever is in the names of its folders.
+    // An absolute path is not a command line, whatever the names of its folders contain.
     let path = told("script = \"/opt/my app/run.js\"");
     assert!(
         path.iter()
@@ -212,7 +226,7 @@ fn a_command_that_is_nowhere_is_not_taken_for_a_file() {
         path.iter().all(|fault| !fault.contains("`args = ")),
         "{path:?}"
     );
-    // What would be in a folder that is not there is no second fault.
+    // A file in a missing folder is not a second fault.
     let folder = told("script = \"x\"\ncwd = \"/nowhere\"");
     assert_eq!(
         folder,

@@ -69,7 +69,7 @@ fn a_file_stays_with_its_group_which_may_read_it_as_before() {
     let path = folder.path().join("web.toml");
     write_new(&path, "old\n").unwrap();
     fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
-    // Only root, and members of a group, may give a file to it.
+    // Only root and the members of a group may give a file to that group.
     let _ = std::os::unix::fs::chown(&path, None, Some(7));
     let is_of = || path.metadata().map(|m| (m.gid(), m.mode())).unwrap();
     let before = is_of();

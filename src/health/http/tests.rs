@@ -94,7 +94,7 @@ fn what_is_no_answer_is_named() {
     assert!(fault(b"HTTP/2 200\r\n\r\n").contains("not HTTP"));
     assert!(fault(b"HTTP/1.1 200 OK\r\nA: b").contains("not HTTP"));
     let huge = [b"HTTP/1.1 200 OK\r\nA: ", &vec![b'a'; 1 << 17][..]].concat();
-    assert_eq!(fault(&huge), "the head of the answer is longer than 64 KiB");
+    assert_eq!(fault(&huge), "the response headers are longer than 64 KiB");
     let many = [b"HTTP/1.1 200 OK\r\n", "A: b\r\n".repeat(20_000).as_bytes()].concat();
     assert!(fault(&many).contains("64 KiB"));
 }

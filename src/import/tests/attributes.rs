@@ -1,4 +1,4 @@
-//! What each attribute becomes.
+//! The import of each attribute.
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ pub(super) fn lines(attributes: &Value) -> Vec<String> {
     text.lines().filter(is_line).map(str::to_owned).collect()
 }
 
-/// What is said of the attributes of an app that are left out.
+/// The comments about the attributes of an app that are left out.
 pub(super) fn left(attributes: &Value) -> String {
     let list = json!({ "apps": [attributes] }).to_string();
     let text = super::imported(super::Kind::Json, &list);

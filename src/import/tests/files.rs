@@ -1,4 +1,4 @@
-//! The files that are read, and what of them is no app.
+//! The files that are read, and the parts of them that are not apps.
 
 use serde_json::json;
 

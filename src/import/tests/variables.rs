@@ -1,4 +1,4 @@
-//! What becomes of the files for output, of variables and of ports.
+//! The import of output files, variables and ports.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What is read of another process.
+//! The facts that are read of another process.
 
 use std::time::Duration;
 

@@ -29,8 +29,8 @@ pub(crate) fn detach_late() {
     }
 }
 
-/// Waits for the stop that `PTRACE_INTERRUPT` has requested. Other stops may come first, one at a time; after each of them but
-/// an exec the thread goes on, with its signal.
+/// Waits for the stop that `PTRACE_INTERRUPT` has requested. Other stops may come first, one at a time; after
+/// each of them except an exec, the thread continues, with its signal.
 ///
 /// # Errors
 /// `TimedOut` when the thread does not stop, `ESRCH` when it is gone.
@@ -43,16 +43,16 @@ pub(super) fn wait_stopped(tid: Pid) -> io::Result<()> {
             Stop::Signal(signal) => signal,
             _ => 0,
         };
-        // Any other stop cancels the request, so it is made again before the thread goes on.
+        // Any other stop cancels the request, so it is repeated before the thread continues.
         trace::interrupt(tid)?;
         ptrace::go_on(tid.as_raw(), signal)?;
     }
 }
 
-/// The error after an exec, by which everything changes that is known of the thread: its registers, its vDSO, and perhaps its
-/// privileges.
+/// The error after an exec, which changes everything that is known about the thread: its registers, its vDSO,
+/// and perhaps its privileges.
 pub(super) fn became_another() -> io::Error {
-    io::Error::other("it has become another program")
+    io::Error::other("it has executed another program")
 }
 
 /// The next stop of the thread.

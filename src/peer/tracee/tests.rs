@@ -1,4 +1,4 @@
-//! Traces programs that every machine has.
+//! Tests with programs that every machine has.
 
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
@@ -181,13 +181,13 @@ fn a_pending_real_time_signal_is_delivered() {
     assert_eq!(sleeper.wait().unwrap().code(), Some(7));
 }
 
-/// A thread on a machine that is short of processors, for instance.
+/// A thread on a machine with too few processors, for instance.
 #[test]
 fn a_thread_that_stopped_too_late_is_stopped_at_the_next_attempt() {
     let mut cat = cat();
     let process = process(&cat);
     let late = thread(&cat);
-    // As an attempt leaves a thread that it gave up.
+    // The state in which an attempt leaves a thread that it gave up on.
     trace::seize(Pid::from_raw(late.tid), OPTIONS).unwrap();
     trace::interrupt(Pid::from_raw(late.tid)).unwrap();
     let mut tracee = Tracee::stop(&process, &ControlGroup::of_this_process(), &late).unwrap();

@@ -1,4 +1,4 @@
-//! The units of an app beside its cluster unit, its instances and their sockets: each runs one command of rsgen's.
+//! The units of an app beside its cluster unit, its instances and their sockets: each runs one command of rsgen.
 
 use askama::Template;
 use askama::filters::Safe;
@@ -59,7 +59,7 @@ struct Recycler<'a> {
     sandboxed: bool,
 }
 
-/// Returns the names and texts of those of these units that the app has.
+/// Returns the names and texts of those units that the app has.
 pub(super) fn render(app: &App, header: &Header, layout: &Layout) -> askama::Result<Rendered> {
     let name = app.name.as_str();
     let units = Units::of(name);

@@ -23,8 +23,8 @@ struct PauseUnit<'a> {
     sandboxed: bool,
 }
 
-/// Renders the unit that pauses an app for this time. `listeners` are the sockets of single instances that are open, and whether those
-/// are not to block; `longest` is when systemd ends the pause whatever its command does.
+/// Renders the unit that pauses an app for this time. `listeners` are the open sockets of single instances, and whether
+/// they are non-blocking; `longest` is the time after which systemd ends the pause, whatever its command does.
 ///
 /// # Errors
 /// Those of the template.

@@ -18,7 +18,7 @@ pub struct Rehearsal<'a> {
     pub number: u32,
     /// The socket to which the worker reports.
     pub report: &'a Path,
-    /// The longest time that the program runs if nobody ends it sooner.
+    /// The longest time that the program runs if it is not ended sooner.
     pub longest: Duration,
 }
 
@@ -45,7 +45,7 @@ pub(in crate::plan) fn rehearsal(
 ) -> askama::Result<String> {
     let mut instance = instance(app, Header::none(), layout, host);
     let files = env_files(app, layout, host);
-    // The report needs a unix socket, whatever makes the app READY.
+    // The report needs a unix socket, whatever `ready` the app has.
     let families = ("RestrictAddressFamilies", "AF_UNIX");
     if app.assigned(families.0).is_named() && !instance.needed.contains(&families) {
         instance.needed.push(families);

@@ -1,4 +1,4 @@
-//! Which ends of a command are none of a failure.
+//! Decides which ends of a command are not failures.
 
 use super::listed;
 use crate::ecosystem::App;
@@ -13,8 +13,10 @@ pub(super) fn success(app: &App) -> String {
     format!("{statuses} {}", app.lifecycle.kill_signal)
 }
 
-/// Directives with which a command that the stop signal ends must have failed: it may be one of the app that somebody else has ended, and
-/// whose work is not done; or ours cannot ask systemd whether it is a stop, which is not in another root directory.
+/// Directives with which a command that the stop signal ends has to count as failed: it may be a command of the app that something else has ended
+/// before its work was done; or a command of the app follows it, which must not run in a stop; or our command cannot ask systemd whether this is a
+/// stop, because systemd cannot be reached from another root directory. Ours handle the signal as soon as they run, so this is about the time before
+/// that.
 const KEEP_IT_A_FAILURE: [&str; 6] = [
     "ExecCondition",
     "ExecStartPre",
@@ -24,8 +26,8 @@ const KEEP_IT_A_FAILURE: [&str; 6] = [
     "RootMStack",
 ];
 
-/// Whether a command of the start that a stop ends by its signal succeeds. systemd then goes on to the next, and only ours see the stop.
-/// The kernel kills by SIGKILL, and a program that gives itself up ends by SIGABRT.
+/// Whether a command of the start that a stop ends by its signal succeeds. systemd then continues with the next command, and
+/// only our commands detect the stop. The kernel kills with SIGKILL, and a program that aborts ends by SIGABRT.
 fn ends_its_start_well(app: &App) -> bool {
     let keeps = |name: &&str| app.assigned(name).is_named();
     let is_of_a_stop = !matches!(&*app.lifecycle.kill_signal, "SIGKILL" | "SIGABRT");

@@ -106,7 +106,7 @@ pub(super) fn decode(call: c_long, arguments: [u64; 6]) -> Option<FileCall> {
     Some(FileCall { act, object })
 }
 
-/// The permissions alone: programs pass the type of the file as well.
+/// Only the permissions: programs pass the type of the file as well.
 fn mode(argument: u64) -> Act {
     Act::Mode(u32::try_from(argument & 0o7777).unwrap_or(0))
 }

@@ -1,7 +1,7 @@
 //! The systemd of another host, through a program that carries the bus over its standard input and output, as ssh(1) with
 //! systemd-stdio-bridge(1) does. And what can be learned of that host's units only over the bus.
 //!
-//! The carrier's standard error is text of the other host, too: it is collected, and shown by nobody but the sink.
+//! The carrier's standard error is text of the other host, too: it is collected, and only the sink shows it.
 
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
@@ -27,7 +27,7 @@ const LOGIN: Duration = Duration::from_mins(2);
 /// How long a carrier may take to end.
 const END: Duration = Duration::from_secs(2);
 const TICK: Duration = Duration::from_millis(10);
-/// How much of what the carrier says is kept, and how many lines of it are shown.
+/// How much output of the carrier is kept, and how many lines of it are shown.
 const KEPT: usize = 16 * 1024;
 const LINES: usize = 5;
 
@@ -55,7 +55,7 @@ impl Carrier {
             .stdout(Stdio::from(OwnedFd::from(theirs)))
             .stderr(Stdio::piped())
             .spawn();
-        // The command still holds the ends of the program, so that nobody would see it end.
+        // The command still holds the ends of the program, so its end would not be noticed.
         program.stdin(Stdio::null()).stdout(Stdio::null());
         let mut child = child?;
         let said = Arc::<Mutex<Vec<u8>>>::default();

@@ -22,7 +22,7 @@ use crate::layout::Scope;
 pub(super) const ANSWER: Duration = Duration::from_secs(90);
 /// How long opening a connection may take. At a shutdown the bus may have ended while systemd still holds its socket: then
 /// connections are taken, but nothing ever answers.
-const HELLO: Duration = Duration::from_secs(10);
+pub(in super::super) const HELLO: Duration = Duration::from_secs(10);
 /// How long a bus or a systemd that went away may take to come back.
 const ABSENCE: Duration = Duration::from_secs(15);
 /// Where the system's bus listens, see "Well-known Message Bus Instances" in the D-Bus specification.
@@ -63,6 +63,8 @@ pub(super) fn bus(scope: Scope) -> Dial {
 pub(super) struct Link {
     /// The way to a new connection; `None` where there is only this one.
     dial: Option<Dial>,
+    /// How long opening a connection may take.
+    hello: Duration,
     opened: Opened,
 }
 
@@ -84,20 +86,25 @@ impl Answerer {
 
 impl Link {
     /// Connects. On a machine that runs systemd, a bus without systemd is one that has just been restarted, so this waits.
-    pub(super) fn connect(dial: Dial) -> Result<Self, Error> {
+    /// `hello` is how long opening a connection may take.
+    pub(super) fn connect(dial: Dial, hello: Duration) -> Result<Self, Error> {
         let patience = if Path::new("/run/systemd/system").exists() {
-            HELLO
+            hello
         } else {
             Duration::ZERO
         };
         let start = Instant::now();
         loop {
-            match open(dial(), HELLO) {
+            match open(dial(), hello) {
                 Err(Absent::Passing(_)) if start.elapsed() < patience => std::thread::sleep(PAUSE),
                 Err(Absent::Passing(e) | Absent::Lasting(e)) => return Err(e),
                 Ok(opened) => {
                     let dial = Some(dial);
-                    return Ok(Self { dial, opened });
+                    return Ok(Self {
+                        dial,
+                        hello,
+                        opened,
+                    });
                 }
             }
         }
@@ -110,7 +117,11 @@ impl Link {
     ) -> Result<Self, Error> {
         match open(builder, at_most) {
             Err(Absent::Passing(e) | Absent::Lasting(e)) => Err(e),
-            Ok(opened) => Ok(Self { dial: None, opened }),
+            Ok(opened) => Ok(Self {
+                dial: None,
+                hello: at_most,
+                opened,
+            }),
         }
     }
 
@@ -199,7 +210,8 @@ impl Link {
 
     /// Replaces a broken connection by a new one. If that fails, the next call tries again.
     fn recover(&mut self) {
-        if let Some(Ok(mut opened)) = self.dial.as_ref().map(|dial| open(dial(), HELLO)) {
+        let hello = self.hello;
+        if let Some(Ok(mut opened)) = self.dial.as_ref().map(|dial| open(dial(), hello)) {
             // What the old connection has heard is still to be told.
             std::mem::swap(&mut opened.heard, &mut self.opened.heard);
             opened.heard.append(&mut self.opened.heard);
@@ -258,7 +270,7 @@ enum Absent {
 fn open(builder: zbus::connection::Builder<'static>, at_most: Duration) -> Result<Opened, Absent> {
     let Some(greeted) = zbus::block_on(race(greet(builder), at_most)) else {
         return Err(Absent::Lasting(Error::NoBus {
-            reason: "the bus takes connections and does not answer".into(),
+            reason: "the bus accepts connections but does not answer".into(),
         }));
     };
     let (connection, mut removed) = greeted.map_err(|e| absent(&e))?;

@@ -1,5 +1,5 @@
-//! The rows of many units, without looking for those that do not exist: where systemd has no unit of a name it looks for a file each
-//! time, and tells everybody on the bus of a unit that comes and goes.
+//! The rows of many units, without looking for those that do not exist: if systemd has no unit of a name, it looks for a file each
+//! time, and informs everybody on the bus about a unit that comes and goes.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;

@@ -26,6 +26,7 @@ use super::unit::{ActiveState, Brief, Pulse, QueuedJob, Timer, Unit, Used};
 use super::{Error, Job, JobResult, Manager, Verb, Whom};
 use crate::layout::Scope;
 use error::explain;
+pub(super) use link::HELLO;
 use link::{Link, Question};
 use properties::{Properties, get, read_timer, read_unit, text};
 
@@ -99,12 +100,12 @@ pub(super) struct Bus {
 }
 
 impl Bus {
-    pub(super) fn connect(scope: Scope) -> Result<Self, Error> {
-        Self::dial(link::bus(scope))
+    pub(super) fn connect(scope: Scope, hello: Duration) -> Result<Self, Error> {
+        Self::dial(link::bus(scope), hello)
     }
 
-    fn dial(dial: link::Dial) -> Result<Self, Error> {
-        Ok(Self::over(Link::connect(dial)?, None))
+    fn dial(dial: link::Dial, hello: Duration) -> Result<Self, Error> {
+        Ok(Self::over(Link::connect(dial, hello)?, None))
     }
 
     fn over(link: Link, carrier: Option<far::Carrier>) -> Self {

@@ -1,4 +1,4 @@
-//! What a service says of itself while it runs. systemd forgets a unit that has ended, and its last words with it, but tells of a change
+//! The status of a service while it runs. systemd forgets a unit that has ended, and its last words with it, but tells of a change
 //! before that: the signal `PropertiesChanged` comes before the `JobRemoved` of the unit's job.
 
 use std::num::NonZeroUsize;
@@ -12,7 +12,7 @@ use super::error::explain;
 use super::properties::{Properties, text};
 use super::{Bus, Error, MANAGER, PATH, PROPERTIES, SERVICE, SERVICE_UNIT};
 
-/// How many signals of one unit are kept until somebody looks: those of several runs.
+/// How many signals of one unit are kept until they are read: those of several runs.
 const KEPT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 
 /// The signals of one service.

@@ -47,6 +47,7 @@ pub(super) fn read_unit(
         control_group: text(service, "ControlGroup"),
         memory_current: counted("MemoryCurrent"),
         cpu_usage_nsec: counted("CPUUsageNSec"),
+        has_leftovers: false,
     }
 }
 

@@ -20,7 +20,7 @@ const OF_SERVICE: [(&str, &str); 3] = [
     (SERVICE_UNIT, "NRestarts"),
 ];
 
-/// What is asked of a service about what it uses. systemd reads a file for each.
+/// The properties of a service about its resource usage. systemd reads a file for each.
 const OF_USE: [(&str, &str); 2] = [
     (SERVICE_UNIT, "MemoryCurrent"),
     (SERVICE_UNIT, "CPUUsageNSec"),

@@ -6,7 +6,7 @@
 pub(super) enum Kind {
     /// A boolean, or one of these words.
     Boolean(&'static [&'static str]),
-    /// One of these words, or a number in this range.
+    /// A word of this list, or a number in this range.
     Word(&'static [&'static str], Option<(i64, i64)>),
     /// A whole number in this range.
     Number(i64, i64),

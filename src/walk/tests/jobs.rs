@@ -150,8 +150,8 @@ fn a_job_that_was_cancelled_is_asked_for_again() {
         fake.cancel(unit, 3);
         let (result, notes) = run(&mut fake, &plan());
         assert_eq!(result, Ok(()));
-        notes.line(&format!("{line}{WORDS}; asked for again"));
-        assert!(notes.lines.iter().all(|l| !l.contains("once more")));
+        notes.line(&format!("{line}{WORDS}; queued again"));
+        assert!(notes.lines.iter().all(|l| !l.contains("trying again")));
         assert!(pids(&fake).iter().all(|pid| !before.contains(pid)));
         assert_eq!(fake.ready(), ALL);
     }
@@ -210,5 +210,5 @@ fn what_somebody_elses_job_leads_to_is_a_failure_with_its_second_chance() {
     fake.stop_instead("web@0.service");
     let (result, notes) = run(&mut fake, &plan());
     assert_eq!(result, Ok(()));
-    notes.line(&format!("instance 0: not running; {WORDS}; once more"));
+    notes.line(&format!("instance 0: not running; {WORDS}; trying again"));
 }

@@ -136,7 +136,9 @@ fn as_many_as_may_fail_do_not_end_the_walk_which_fails_after_the_last_instance()
         "instance 1 failed twice: exited with status 1; every instance that did not fail was replaced"
     );
     assert!(!failed.untouched);
-    notes.line("instance 1: failed twice: exited with status 1; going on, 1 of at most 1 failures");
+    notes.line(
+        "instance 1: failed twice: exited with status 1; continuing, 1 of at most 1 failures",
+    );
     let after = pids(&fake);
     assert!([0, 2, 3].iter().all(|i| before[*i] != after[*i]));
     assert_eq!(canaries(&fake), [""; 0]);

@@ -33,12 +33,12 @@ fn a_walk_that_loses_systemd_says_so_whatever_failed_before() {
         ..plan()
     };
     let (result, notes) = run(&mut fake, &two);
-    notes.line("instance 0: exited with status 1; once more");
+    notes.line("instance 0: exited with status 1; trying again");
     let failed = result.unwrap_err();
     assert_eq!((failed.number, failed.untouched), (None, false));
     assert_eq!(
         failed.to_string(),
-        "systemd cannot be reached: the connection was closed; the instances not yet replaced are as they were"
+        "systemd cannot be reached: the connection was closed; the instances not yet replaced are unchanged"
     );
 }
 
@@ -220,6 +220,37 @@ fn of_an_instance_whose_program_was_not_started_or_is_unhealthy_the_known_cause_
     assert_eq!(why(Some(unhealthy), &ran), unhealthy);
 }
 
+/// An exit status says less than what was noted of the same run.
+#[test]
+fn of_an_instance_that_has_failed_what_was_noted_of_that_run_is_told() {
+    let unit = |invocation: &str| Unit {
+        name: "web@0.service".into(),
+        active: ActiveState::Failed,
+        result: "exit-code".into(),
+        exit_code: libc::CLD_EXITED,
+        exit_status: 1,
+        invocation: invocation.into(),
+        ..Unit::default()
+    };
+    for (invocation, job, is_told) in [
+        ("1", JobResult::Failed, true),
+        ("2", JobResult::Failed, false),
+        ("", JobResult::Failed, false),
+        ("1", JobResult::Canceled, false),
+    ] {
+        let mut fake = Fake::running(&ALL);
+        let plan = plan();
+        let mut notes = Notes {
+            cause: Some(of_run_one("a file is missing")),
+            ..Notes::default()
+        };
+        let unit = unit(invocation);
+        let failed = walk_of(&mut fake, &plan, &mut notes).failed(0, &unit, Some(job));
+        let case = format!("run {invocation}, {job}: {}", failed.why);
+        assert_eq!(failed.why == "a file is missing", is_told, "{case}");
+    }
+}
+
 fn of_run_one(why: &str) -> Cause {
     Cause {
         why: why.to_owned(),
@@ -286,7 +317,7 @@ fn each_step_is_told_in_the_words_of_what_is_done() {
     assert_eq!(notes.line("replacing 2 instances, a canary first"), 0);
     assert_eq!(notes.line("canary: starting"), 1);
     for number in [2, 3] {
-        notes.line(&format!("instance {number}: stopped, it was one too many"));
+        notes.line(&format!("instance {number}: stopped, it was surplus"));
     }
     let restart = Plan {
         on_failure: OnFailure::Restart,
@@ -296,7 +327,7 @@ fn each_step_is_told_in_the_words_of_what_is_done() {
     let (_, notes) = run(&mut fake, &restart);
     assert_eq!(notes.lines[0], "replacing 4 instances");
     notes.line("instance 2: starting");
-    let failed = notes.line("instance 3: exited with status 1; once more");
+    let failed = notes.line("instance 3: exited with status 1; trying again");
     assert!(failed < notes.line("restarting every instance at once"));
 }
 

@@ -1,8 +1,8 @@
-//! Whether the program has gone to the background: its first process has ended, and others live on in a session of their own,
-//! as daemon(7) has it. systemd then ends those as well, and every further start would end in the same way.
+//! Detects a program that has gone to the background: its first process has ended, and others live on in a session of their
+//! own, as described in daemon(7). systemd then ends those as well, and every further start would end in the same way.
 //!
-//! A session of their own tells them from the workers of a program that has failed, which end a moment after it. The listener
-//! tells them from what else a program may leave, such as a command that it has started with setsid(1).
+//! The session of their own distinguishes them from the workers of a failed program, which end a moment after it. The listener
+//! distinguishes them from other processes that a program may leave, such as a command that it has started with setsid(1).
 
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -17,8 +17,8 @@ use crate::procfs;
 
 /// The time between two looks.
 const PAUSE: Duration = Duration::from_millis(10);
-/// How often the processes are looked at: a program may call setsid(2) a moment after its first process has ended. On a busy machine that
-/// is a long one, so they are looked at again once the program listens.
+/// How often the processes are looked at: a program may call setsid(2) a moment after its first process has
+/// ended. On a busy machine that moment may be long, so they are looked at again once the program listens.
 const LOOKS: u32 = 20;
 
 /// The processes that the first process of a program leaves.
@@ -39,7 +39,7 @@ impl Background {
     pub(super) fn of(main: Option<OwnedFd>, run: &Run) -> Self {
         let group = ControlGroup::of_own(&run.app, run.instance).ok();
         Self {
-            // When the worker is run by hand, nobody restarts the program.
+            // If the worker is run by hand, the program is not restarted.
             main: main.filter(|_| group.is_some()),
             group,
             is_left: false,
@@ -55,7 +55,7 @@ impl Background {
         self.main.as_ref().map(AsFd::as_fd)
     }
 
-    /// Takes the end of the first process. `is_early`: the instance has not served for long.
+    /// Notes the end of the first process. `is_early`: the instance has not served for long.
     pub(super) fn ended(&mut self, is_early: bool) {
         self.main = None;
         self.is_left = true;
@@ -63,7 +63,7 @@ impl Background {
         self.next = is_early.then(Instant::now);
     }
 
-    /// Takes that the program has begun to listen everywhere.
+    /// Notes that the program has begun to listen everywhere.
     pub(super) fn serves(&mut self) {
         if self.is_left && !self.is_told {
             self.looks = LOOKS;
@@ -121,8 +121,8 @@ fn daemon(group: &ControlGroup, served: &[u64]) -> Option<i32> {
     })
 }
 
-/// Returns whether a process has one of these listeners. In doubt it may: where its descriptors cannot be read, and where
-/// nothing is served yet, since a daemon may bind only once it is in the background.
+/// Returns whether a process has one of these listeners. In doubt it may: if its descriptors cannot be read,
+/// or if nothing is served yet, since a daemon may bind only once it is in the background.
 fn may_serve(process: &Process, served: &[u64]) -> bool {
     let read = fs::read_dir(process.path("fd"));
     if served.is_empty() || read.is_err_and(|e| !is_gone(&e)) {

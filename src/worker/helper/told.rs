@@ -1,4 +1,4 @@
-//! The moment of READY, and the lines about a start that does not get there.
+//! The moment of READY, and the lines about a start that does not become READY.
 
 use std::time::{Duration, Instant};
 
@@ -6,46 +6,61 @@ use sd_notify::NotifyState;
 
 use super::super::refusal;
 use super::Helper;
-use crate::contract::{Handover, NEVER_LISTENED, REFUSED, Ready, SENT_ONLY, UNSENT};
+use super::serving::Serving;
+use crate::contract::{self, Handover, REFUSED, Ready, SENT_ONLY, UNSENT};
 use crate::log::say;
 
 /// How long a program that has sent `ready` and listens on some of its addresses may take for the others. Programs that
 /// listen on a port in one instance only are READY after that.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long a program that listens elsewhere may take for a declared address before people are told, who may be waiting for READY.
+/// How long a program that listens elsewhere may take for a declared address before a line is logged for users, who may be waiting for READY.
 const DETOUR: Duration = Duration::from_secs(2);
 
-/// An end so soon after the program began to serve has to do with its start.
+/// An end this soon after the program began to serve is related to its start.
 const SOON: Duration = Duration::from_secs(1);
 
-/// How long READY is held back after listen(2). Programs that go to the background do so just after it, nginx for instance, and
-/// systemd would call the instance active in between.
+/// How long READY is held back after listen(2), unless the program waits for connections by then. Programs that go to the background do
+/// so just after it, nginx for instance, and systemd would call the instance active in between.
 const HOLD: Duration = Duration::from_millis(30);
 
 impl Helper<'_> {
-    /// Tells systemd READY a moment after the program began to listen, unless its first process has ended.
+    /// Sends READY to systemd a moment after the program began to listen, unless its first process has ended.
     pub(super) fn follow_listen(&mut self) {
-        if self.end_of_hold().is_some_and(|end| Instant::now() >= end) {
+        let Some(end) = self.end_of_hold() else {
+            return;
+        };
+        let served = self.replacer.served();
+        let waits = self.serving.as_mut().is_some_and(|s| s.waits(&served));
+        if waits || Instant::now() >= end {
+            // It has descriptors that nobody needs any more.
+            self.serving = None;
             self.tell_ready();
         }
     }
 
     /// Returns when [`Helper::follow_listen`] has something to do.
-    pub(super) fn end_of_hold(&self) -> Option<Instant> {
+    pub(super) fn next_of_hold(&self) -> Option<Instant> {
+        let end = self.end_of_hold()?;
+        let look = self.serving.as_ref().map(Serving::next);
+        Some(look.map_or(end, |look| look.min(end)))
+    }
+
+    /// Returns when READY is held back no longer.
+    fn end_of_hold(&self) -> Option<Instant> {
         let served = self
             .served
             .filter(|_| !self.ready && self.run.ready == Ready::Listen)?;
         (!self.background.is_left()).then(|| served + HOLD)
     }
 
-    /// Tells systemd READY if the program has sent `ready` and listens. A program that only says `ready` would leave its
-    /// clients waiting, as systemd's socket takes their connections in any case.
+    /// Sends READY to systemd if the program has sent `ready` and listens. A program that only sends `ready`
+    /// would leave its clients waiting, since systemd's socket queues their connections in any case.
     pub(super) fn follow_message(&mut self) {
         let Some(said) = self.said_ready.filter(|_| !self.ready) else {
             return;
         };
-        // With `fds` nobody sees whether the program listens.
+        // With `fds` the helper cannot see whether the program listens.
         if self.run.handover != Handover::Bind || self.replacer.all_served() {
             self.tell_ready();
         } else if said.elapsed() >= PATIENCE {
@@ -68,8 +83,8 @@ impl Helper<'_> {
         (!self.is_silence_told).then(|| said + PATIENCE)
     }
 
-    /// Tells where the program listens in place of the declared address. It goes on, since programs may listen at several addresses one
-    /// after the other.
+    /// Reports where the program listens instead of the declared address. The start continues, since programs
+    /// may listen on several addresses one after the other.
     pub(super) fn follow_detour(&mut self) {
         if self
             .end_of_detour()
@@ -89,7 +104,7 @@ impl Helper<'_> {
             .map(|since| since + DETOUR)
     }
 
-    /// Tells of a refused bind while the program starts, and of a port that no second instance can have once it serves.
+    /// Reports a refused bind while the program starts, and a port that no second instance can have once the program serves.
     pub(super) fn tell_the_start(&mut self) {
         if self.ready {
             self.tell_further();
@@ -108,18 +123,18 @@ impl Helper<'_> {
         }
     }
 
-    /// Tells systemd READY, once, see `sd_notify(3)`. The helper is not the main process: units have `NotifyAccess=all`.
+    /// Sends READY to systemd, once, see `sd_notify(3)`. The helper is not the main process: units have `NotifyAccess=all`.
     pub(super) fn tell_ready(&mut self) {
         if self.ready {
             return;
         }
         self.ready = true;
-        // Without the deadline it is over, and the status may say what the program had not done by then.
+        // Without the deadline there is nothing more to check, and the status may still say what was missing.
         let is_late = self.deadline.take().is_none();
         if self.is_silence_told || is_late {
             refusal::tell("");
         }
-        // Whoever waits for READY reads the status then, and systemd takes the messages in their order.
+        // A command that waits for READY then reads the status, and systemd handles the messages in order.
         self.tell_further();
         if let Err(e) = sd_notify::notify(&[NotifyState::Ready]) {
             let cure = match e.raw_os_error() {
@@ -127,14 +142,11 @@ impl Helper<'_> {
                 Some(libc::ENOENT | libc::EACCES) => "; the unit hides /run/systemd/notify",
                 _ => "",
             };
-            say(
-                3,
-                &format!("systemd cannot be told that the program is ready: {e}{cure}"),
-            );
+            say(3, &format!("READY cannot be sent to systemd: {e}{cure}"));
         }
     }
 
-    /// Returns whether the program does not serve, or has for a moment only.
+    /// Returns whether the program does not serve, or has served only for a moment.
     pub(super) fn is_early(&self) -> bool {
         self.served.is_none_or(|served| served.elapsed() < SOON)
     }
@@ -158,8 +170,8 @@ impl Helper<'_> {
         }
     }
 
-    /// Says why the program is not ready. systemd's own time-out (`TimeoutStartSec=`) ends the program a moment later. Where
-    /// READY does not depend on it, says that the program does not listen.
+    /// Says why the program is not ready. systemd's own time-out (`TimeoutStartSec=`) ends the program a
+    /// moment later. If READY does not depend on listen(2), reports that the program does not listen.
     pub(super) fn too_late(&mut self) {
         let waited = self.run.listen_timeout.as_secs_f64();
         let missing = self.replacer.missing(self.run.instance);
@@ -188,12 +200,9 @@ impl Helper<'_> {
         };
         let is_elsewhere = !self.replacer.any_served() && self.replacer.further().any_listens();
         if self.said_ready.is_some() && is_elsewhere {
-            // By its own word the program has done all that it is going to do.
+            // According to its own message, the program has completed its start.
             refusal::tell(&format!("{REFUSED}{why}"));
-        } else if is_elsewhere && self.run.ready == Ready::Listen
-            || why.starts_with(NEVER_LISTENED)
-            || why == UNSENT
-        {
+        } else if contract::is_of_a_silent_start(&why) {
             // The program may have begun to listen just now. A first install makes this start the last one.
             refusal::tell(&why);
         }

@@ -1,4 +1,4 @@
-//! Whether the program listens. systemd's socket always does, so the kernel alone would give the program the wrong answer.
+//! Whether the program listens. systemd's socket always listens, so the kernel alone would give the program the wrong answer.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -9,7 +9,7 @@ use crate::peer::process::Process;
 use crate::sys::seccomp::Call;
 
 impl Replacer<'_> {
-    /// Answers a listen(2). On a socket of systemd's the kernel would take over the backlog, for every instance.
+    /// Answers a listen(2). On a socket of systemd, the kernel would apply the backlog, for every instance.
     pub(super) fn listen(&mut self, call: &Call, caller: &Process) -> Outcome {
         let theirs = caller.descriptor(call.fd);
         let Ok(inode) = theirs.and_then(|fd| inode(fd.as_fd())) else {
@@ -23,8 +23,8 @@ impl Replacer<'_> {
         Outcome::Untouched
     }
 
-    /// Answers a getsockopt(2) of `SO_ACCEPTCONN`: a socket that the program has bound does not listen until the program calls
-    /// listen(2). A program that read otherwise would leave out the call, as `haproxy` does, and never be READY.
+    /// Answers a getsockopt(2) of `SO_ACCEPTCONN`: a socket that the program has bound does not listen until the program
+    /// calls listen(2). If it read otherwise, a program such as `haproxy` would skip the call, and never be READY.
     pub(super) fn listens(&self, filter: BorrowedFd<'_>, call: &Call, caller: &Process) -> Outcome {
         let theirs = caller.descriptor(call.fd);
         let Ok(inode) = theirs.and_then(|fd| inode(fd.as_fd())) else {

@@ -7,8 +7,8 @@ use super::*;
 use crate::sys::exec;
 use crate::sys::seccomp::Kind;
 
-/// A socket of a test, by its number as systemd passes it: a high one of the test's own, so that no other test gets a
-/// number that this one has given up.
+/// A socket of a test, by its number, as systemd passes it: a high number of the test's own, so that no other
+/// test gets a number that this one has given up.
 fn passed(listener: &TcpListener, number: i32) -> PassedSocket {
     let fd = process::raise(listener.as_fd(), number).unwrap();
     PassedSocket::examine(fd.into_raw_fd()).unwrap()
@@ -43,6 +43,24 @@ fn a_program_serves_when_it_listens_on_every_declared_address() {
 }
 
 #[test]
+fn a_program_that_binds_another_address_and_listens_nowhere_is_told_as_that() {
+    let [declared, other] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let mut replacer = Replacer::new("web", vec![passed(&declared, 940)]);
+    let (shape, number) = (socket::shape(other.as_fd()).unwrap(), inode(other.as_fd()));
+    let (declared, bound) = (declared.local_addr().unwrap(), other.local_addr().unwrap());
+    let number = number.unwrap();
+    let further = &mut replacer.further;
+    further.bound(other.as_fd(), number, Address::Inet(bound), shape);
+    assert_eq!(
+        replacer.missing(0),
+        format!("the program never listened on {declared}, nor on {bound}, which it has bound")
+    );
+    replacer.further.listens(number);
+    let told = format!("the program listens on {bound}, declared is {declared}");
+    assert!(replacer.missing(0).starts_with(&told));
+}
+
+#[test]
 fn a_program_whose_bind_was_refused_is_not_said_to_listen_elsewhere() {
     let declared = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut replacer = Replacer::new("web", vec![passed(&declared, 930)]);
@@ -50,7 +68,7 @@ fn a_program_whose_bind_was_refused_is_not_said_to_listen_elsewhere() {
     assert_eq!(replacer.missing(1), "its bind was refused");
 }
 
-/// By the time that it is looked at, the number of a caller that has ended may be another process's.
+/// When a caller has ended, its number may belong to another process before it is examined.
 #[test]
 fn nothing_is_decided_about_a_caller_that_does_not_wait_any_more() {
     let declared = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -75,7 +93,7 @@ fn nothing_is_decided_about_a_caller_that_does_not_wait_any_more() {
         wanted.to_string(),
         declared.local_addr().unwrap().to_string()
     );
-    // Of no filter is any call.
+    // No filter reports this call.
     let filter = std::fs::File::open("/dev/null").unwrap();
     let outcome = replacer.bind(filter.as_fd(), &call, &caller);
     assert_eq!(outcome, Outcome::Untouched);

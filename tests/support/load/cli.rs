@@ -25,7 +25,7 @@ answer within --patience seconds, 60 unless it is given. Ends on SIGTERM or SIGI
 after --seconds, once --until-file exists, or, without these two, when standard input ends.
 The exit status is 1 when a request was lost.";
 
-/// How long a request may take in a measurement, where one that takes longer counts as lost.
+/// How long a request may take in a measurement; one that takes longer counts as lost.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 struct Options {

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::message::{Framing, Head};
 
-/// The time after which a request has failed, unless it is told otherwise. On a busy host a restart of everything takes long.
+/// The default time after which a request has failed. On a busy host a restart of everything takes long.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The address of a server.

@@ -1,4 +1,4 @@
-//! The part of RFC 9112 that says where an answer ends.
+//! The part of RFC 9112 that defines where an answer ends.
 
 /// How the end of a body is found.
 #[derive(Debug, PartialEq, Eq)]

@@ -41,7 +41,7 @@ impl Tally {
     }
 }
 
-/// One lost request.
+/// A lost request.
 #[derive(Debug, Clone, Serialize)]
 pub struct Lost {
     /// When the request was sent, in milliseconds since the traffic began.

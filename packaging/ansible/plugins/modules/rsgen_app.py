@@ -442,7 +442,7 @@ class App:
                 self.module.warn("%s leaves `listen` out: where it listens is found when it is installed" % app)
         for app in plan.get("gone", []):
             if not self.module.params["prune"]:
-                self.module.warn("the file no longer has %s, which goes on; `prune: true` removes it" % app)
+                self.module.warn("the file no longer has %s, which keeps running; `prune: true` removes it" % app)
         result = {key: plan[key] for key in ("changed", "changes", "started", "reloaded")}
         result["pruned"] = plan.get("pruned", [])
         changes = [change for change in plan["changes"] if "diff" in change]

@@ -35,7 +35,7 @@ fn a_program_that_detaches_the_selector_harms_its_own_group_until_the_next_start
 #[test]
 fn a_program_that_attaches_another_selector_harms_its_own_group_until_the_next_start() {
     let (app, other) = (Stage::of(2), Stage::of(2));
-    // The maps of this one have nobody who is on, so that the kernel chooses.
+    // In the maps of this selector no instance is on, so the kernel chooses.
     let foreign = Group::new(Path::new("")).unwrap();
     let (selector, _) = foreign.load(false).unwrap();
     bpf::attach(app.listeners[&1].as_fd(), selector.as_fd()).unwrap();

@@ -95,7 +95,7 @@ fn the_clients_of_a_listener_that_is_closed_go_to_the_others() {
 #[test]
 fn one_that_is_stuck_keeps_its_clients() {
     let stage = Stage::by_source(2);
-    // Nobody accepts, and all come from one address.
+    // No instance accepts, and all connections come from one address.
     let mut clients = stage.connect(4);
     std::thread::sleep(Duration::from_nanos(PATIENCE.into()) * 3);
     clients.extend(stage.connect(8));

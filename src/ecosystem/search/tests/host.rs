@@ -29,7 +29,7 @@ impl Fake {
         (app, faults.into_iter().map(|fault| fault.message).collect())
     }
 
-    /// Returns the app, and what is wrong with it.
+    /// Returns the app, and its faults.
     pub(super) fn faults(&self, keys: &str) -> (App, Vec<Diagnostic>) {
         let text = format!("[[apps]]\nuser = \"web\"\nlisten = 1\n{keys}");
         let (mut apps, report) = parse("eco.toml", &text);

@@ -6,7 +6,7 @@ mod units;
 
 use std::time::{Duration, Instant};
 
-use super::Bus;
+use super::{Bus, HELLO};
 use crate::systemd::{Error, Job, JobResult, Manager, Verb};
 use systemd::{Instead, Removed, STRANGER, SYSTEMD, Shared, THE_JOB};
 
@@ -298,9 +298,10 @@ fn reads_the_version_whatever_a_distribution_adds_to_it() {
 
 #[test]
 fn a_bus_that_is_not_there_says_so() {
-    let refused = Bus::dial(Box::new(|| {
-        zbus::connection::Builder::address("unix:path=/nowhere/bus")
-    }));
+    let refused = Bus::dial(
+        Box::new(|| zbus::connection::Builder::address("unix:path=/nowhere/bus")),
+        HELLO,
+    );
     assert!(matches!(refused.err(), Some(Error::NoBus { .. })));
 }
 

@@ -12,7 +12,7 @@ use zbus::connection::Builder;
 use zbus::message::Type;
 use zbus::{Guid, Message, MessageStream, ObjectPath, Variant};
 
-use super::super::{Bus, JOB, MANAGER, PATH, UNIT};
+use super::super::{Bus, HELLO, JOB, MANAGER, PATH, UNIT};
 use crate::systemd::Error;
 
 /// The unique names of systemd and of another client of the bus.
@@ -91,13 +91,16 @@ impl Shared {
     /// A client whose connections all lead here.
     pub(super) fn connect(&self) -> Result<Bus, Error> {
         let shared = self.clone();
-        Bus::dial(Box::new(move || {
-            let (ours, theirs) = UnixStream::pair().unwrap();
-            let shared = shared.clone();
-            shared.lock().connections += 1;
-            thread::spawn(move || zbus::block_on(serve(theirs, &shared)));
-            Builder::unix_stream(ours).p2p()
-        }))
+        Bus::dial(
+            Box::new(move || {
+                let (ours, theirs) = UnixStream::pair().unwrap();
+                let shared = shared.clone();
+                shared.lock().connections += 1;
+                thread::spawn(move || zbus::block_on(serve(theirs, &shared)));
+                Builder::unix_stream(ours).p2p()
+            }),
+            HELLO,
+        )
     }
 }
 
