@@ -89,12 +89,13 @@ pub(super) fn of_a_death(
     telling(&words).map(|line| line.trim().to_owned())
 }
 
+/// Lines that are not the program's own: those of rsgen in the run of the program, since the reason of the death says the same, and those
+/// with which Node ends each stack, and so the output about a thrown value that is not an error.
+const NOT_ITS_OWN: [&str; 3] = ["rsgen: ", "Node.js v", "(Use `node --trace-uncaught"];
+
 fn telling(words: &[String]) -> Option<&String> {
     const ERRORS: [&str; 3] = ["rror:", "xception:", "rror "];
     let named = |line: &&String| ERRORS.iter().any(|error| line.contains(error));
-    // What rsgen says in the run of a program is not output of the program, and the reason of the death says the same.
-    // Nor are the lines with which Node ends each stack, and so the output about a thrown value that is not an error.
-    const NOT_ITS_OWN: [&str; 3] = ["rsgen: ", "Node.js v", "(Use `node --trace-uncaught"];
     let is_its_own = |line: &&String| {
         !NOT_ITS_OWN.iter().any(|begin| line.starts_with(begin)) && !line.trim().is_empty()
     };

@@ -71,7 +71,9 @@ fn take_used(unit: &mut Unit) -> bool {
         return true;
     }
     let used = used_in(&folder);
-    used.into_iter().for_each(|used| unit.set_used(used));
+    if let Some(used) = used {
+        unit.set_used(used);
+    }
     used.is_none()
 }
 

@@ -210,9 +210,10 @@ impl Back {
         refuse_moves(&layout, &prepared, &to)?;
         let from = ledger.find(&ledger.current).map(|r| r.name.clone());
         let is_served = from.as_ref() == Some(&to.name);
-        let strays = match is_served {
-            true => released::strays(&mut context.jobs()?, app, &to.served)?,
-            false => Vec::new(),
+        let strays = if is_served {
+            released::strays(&mut context.jobs()?, app, &to.served)?
+        } else {
+            Vec::new()
         };
         if !strays.is_empty() {
             let note = format!(

@@ -158,8 +158,8 @@ fn where_the_link_alone_goes_back_an_instance_of_another_release_does_as_well() 
             });
             let (link, folder) = (link.clone(), folder.clone());
             let started = StartedWith { link, folder }.text().unwrap();
-            let state = stage.layout.state("web");
-            Entry::new(&state, Name::Release(number))
+            let folder = stage.layout.state("web");
+            Entry::new(&folder, Name::Release(number))
                 .write(&started)
                 .unwrap();
         }
