@@ -1,7 +1,7 @@
 //! Node's IPC channel: one JSON value on each line, see `subprocess.send()` in Node's documentation.
 
 use std::ffi::OsString;
-use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
@@ -32,16 +32,45 @@ pub(super) fn open(environment: &mut Vec<(OsString, OsString)>) -> std::io::Resu
     Ok(ours)
 }
 
+/// Our end of the channel.
+pub(super) struct Messages {
+    fd: OwnedFd,
+    lines: Lines,
+}
+
+impl Messages {
+    pub(super) fn of(fd: OwnedFd) -> Self {
+        let lines = Lines::default();
+        Self { fd, lines }
+    }
+
+    /// Reads what the program has written. Returns whether `"ready"` was among it; `None` once the program has closed its
+    /// end.
+    pub(super) fn read(&mut self) -> Option<bool> {
+        let mut buffer = [0; 1024];
+        match nix::unistd::read(&self.fd, &mut buffer) {
+            Ok(n) if n > 0 => Some(self.lines.push(buffer.get(..n).unwrap_or_default())),
+            _ => None,
+        }
+    }
+}
+
+impl AsFd for Messages {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
 /// Finds `"ready"` among the lines that a program sends; everything else is accepted and ignored.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
+struct Lines {
     line: Vec<u8>,
     skipping: bool,
 }
 
 impl Lines {
     /// Takes bytes. Returns whether a line that they complete was `"ready"`.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> bool {
+    fn push(&mut self, bytes: &[u8]) -> bool {
         let mut ready = false;
         for byte in bytes {
             match byte {
@@ -60,7 +89,22 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
-    use super::{LONGEST, Lines};
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    use super::{LONGEST, Lines, Messages};
+
+    #[test]
+    fn a_program_that_closes_its_end_sends_no_more() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let mut messages = Messages::of(ours.into());
+        theirs.write_all(b"\"other\"\n").unwrap();
+        assert_eq!(messages.read(), Some(false));
+        theirs.write_all(b"\"ready\"\n").unwrap();
+        assert_eq!(messages.read(), Some(true));
+        drop(theirs);
+        assert_eq!(messages.read(), None);
+    }
 
     #[test]
     fn only_the_word_ready_alone_is_ready() {

@@ -22,7 +22,7 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, s
 use background::Background;
 use serving::Serving;
 
-use super::channel::Lines;
+use super::channel::Messages;
 use super::refusal::{self, Refusal};
 use super::replace::{Outcome, Replacer};
 use super::requests::{self, OnRequest, Requests};
@@ -123,7 +123,7 @@ struct Helper<'a> {
     /// The listener of the program's seccomp filter.
     filter: Option<OwnedFd>,
     /// Our end of Node's channel.
-    channel: Option<(OwnedFd, Lines)>,
+    channel: Option<Messages>,
     /// A pidfd of the main process, if no filter reports its end.
     program: Option<OwnedFd>,
     requests: Option<Requests>,
@@ -196,7 +196,7 @@ impl<'a> Helper<'a> {
             run: duty.run,
             main: duty.main,
             filter,
-            channel: channel.map(|fd| (fd, Lines::default())),
+            channel: channel.map(Messages::of),
             program,
             requests: requests.flatten(),
             on_request: duty.on_request,
@@ -265,7 +265,7 @@ impl<'a> Helper<'a> {
         let watched = [
             self.filter.as_ref().map(AsFd::as_fd),
             self.program.as_ref().map(AsFd::as_fd),
-            self.channel.as_ref().map(|(fd, _)| fd.as_fd()),
+            self.channel.as_ref().map(AsFd::as_fd),
             self.requests.as_ref().map(Requests::watched),
             self.background.watched(),
         ];
@@ -345,11 +345,7 @@ impl<'a> Helper<'a> {
             }
         };
         // The caller may have died in the meantime; then there is no process to answer.
-        let _ = match outcome {
-            Outcome::Untouched => seccomp::go_on(filter, call.id),
-            Outcome::Done => seccomp::answer(filter, call.id, 0),
-            Outcome::Refused(errno) => seccomp::answer(filter, call.id, errno),
-        };
+        let _ = outcome.answer(filter, call.id);
         if self.served.is_none() && self.replacer.all_served() {
             self.served = Some(Instant::now());
             self.serving = caller
@@ -362,18 +358,12 @@ impl<'a> Helper<'a> {
 
     /// Reads what the program has written to Node's channel.
     fn message(&mut self) {
-        let Some((fd, lines)) = &mut self.channel else {
-            return;
-        };
-        let mut buffer = [0; 1024];
-        match nix::unistd::read(&*fd, &mut buffer) {
-            Ok(n) if n > 0 => {
-                if lines.push(buffer.get(..n).unwrap_or_default()) {
-                    self.said_ready.get_or_insert_with(Instant::now);
-                }
+        match self.channel.as_mut().map(Messages::read) {
+            Some(Some(true)) => {
+                self.said_ready.get_or_insert_with(Instant::now);
             }
-            // The program closed its end.
-            _ => self.channel = None,
+            Some(None) => self.channel = None,
+            Some(Some(false)) | None => {}
         }
     }
 }

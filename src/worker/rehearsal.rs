@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 
-use super::channel::{self, Lines};
+use super::channel::{self, Messages};
 use super::helper;
 use super::pretence::Pretence;
 use super::replace::Outcome;
@@ -76,7 +76,7 @@ struct Helper<'a> {
     program: OwnedFd,
     /// The connection to the reader of the report, until it is closed.
     reader: Option<UnixStream>,
-    channel: Option<(OwnedFd, Lines)>,
+    channel: Option<Messages>,
     pretence: Pretence,
     /// The lines that have been written, each only once.
     written: Vec<String>,
@@ -113,7 +113,7 @@ impl<'a> Helper<'a> {
             filter,
             program,
             reader: Some(reader.into()),
-            channel: channel.map(|fd| (fd, Lines::default())),
+            channel: channel.map(Messages::of),
             pretence: Pretence::default(),
             written: Vec::new(),
             deadline: None,
@@ -155,7 +155,7 @@ impl<'a> Helper<'a> {
             // Nothing is read from the connection; poll(2) reports only that it was closed.
             fds.push(PollFd::new(reader.as_fd(), PollFlags::empty()));
         }
-        if let Some((channel, _)) = &self.channel {
+        if let Some(channel) = &self.channel {
             fds.push(PollFd::new(channel.as_fd(), PollFlags::POLLIN));
         }
         match poll(&mut fds, time) {
@@ -225,28 +225,16 @@ impl<'a> Helper<'a> {
             self.report(&report);
         }
         // The caller may have died in the meantime; then there is no process to answer.
-        let _ = match outcome {
-            Outcome::Untouched => seccomp::go_on(self.filter.as_fd(), call.id),
-            Outcome::Done => seccomp::answer(self.filter.as_fd(), call.id, 0),
-            Outcome::Refused(errno) => seccomp::answer(self.filter.as_fd(), call.id, errno),
-        };
+        let _ = outcome.answer(self.filter.as_fd(), call.id);
         Ok(())
     }
 
     /// Reads what the program has written to Node's channel.
     fn message(&mut self) {
-        let Some((fd, lines)) = &mut self.channel else {
-            return;
-        };
-        let mut buffer = [0; 1024];
-        match nix::unistd::read(&*fd, &mut buffer) {
-            Ok(n) if n > 0 => {
-                if lines.push(buffer.get(..n).unwrap_or_default()) {
-                    self.report(&Report::Ready);
-                }
-            }
-            // The program has closed its end.
-            _ => self.channel = None,
+        match self.channel.as_mut().map(Messages::read) {
+            Some(Some(true)) => self.report(&Report::Ready),
+            Some(None) => self.channel = None,
+            Some(Some(false)) | None => {}
         }
     }
 

@@ -33,6 +33,17 @@ pub(super) enum Outcome {
     Refused(i32),
 }
 
+impl Outcome {
+    /// Answers the call with this ID. Fails with `ENOENT` when the calling thread is gone.
+    pub(super) fn answer(self, filter: BorrowedFd<'_>, id: u64) -> io::Result<()> {
+        match self {
+            Self::Untouched => seccomp::go_on(filter, id),
+            Self::Done => seccomp::answer(filter, id, 0),
+            Self::Refused(errno) => seccomp::answer(filter, id, errno),
+        }
+    }
+}
+
 /// A declared socket, and how far the program has got with it.
 struct Slot {
     declared: Declared,
