@@ -315,7 +315,9 @@ fn a_command_that_has_been_silent_tells_what_it_waits_for() {
         ActiveState::Deactivating,
         "stop-post",
     ));
-    Waiting::begin(silent).tell(fake, &stage.sink, None, "web.service");
+    let mut waiting = Waiting::begin(&stage.sink);
+    fake.pause(Duration::from_secs(3));
+    waiting.tell(fake, &stage.sink, None, "web.service");
     let last = stage.sink.told().pop().unwrap();
     assert!(
         last.ends_with("waiting for 3 s: web@0: has ended"),
