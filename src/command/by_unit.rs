@@ -12,12 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use super::context::Context;
 use super::hint;
-use super::jobs::{GLANCE, LONGEST, TICK};
+use super::jobs::{GLANCE, LONGEST};
 use super::number::Number;
-use super::scale::Refused;
-use super::scaled::{self, Scaled};
+use super::scaled::{self, Refused, Scaled};
 use super::targets;
-use super::waiting::Waiting;
+use super::waiting::{TICK, Waiting};
 use crate::contract::{Compared, Instances, Scale};
 use crate::layout::Layout;
 use crate::output::{Exit, Failure, Notice, Sink};

@@ -4,10 +4,10 @@ use clap::Args;
 
 use super::apply::Prepared;
 use super::context::Context;
-use super::jobs::{Jobs, LONGEST, TICK};
+use super::jobs::{Jobs, LONGEST};
 use super::kept;
 use super::targets::{self, Target};
-use super::waiting::Waiting;
+use super::waiting::{TICK, Waiting};
 use crate::cluster::asked::Wish;
 use crate::cluster::progress;
 use crate::contract::{Amount, Course};

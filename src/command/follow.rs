@@ -4,12 +4,12 @@
 use std::time::Instant;
 
 use super::hint;
-use super::jobs::{Jobs, LONGEST, TICK};
+use super::jobs::{Jobs, LONGEST};
 use super::last_words;
 use super::picture::Picture;
 use super::state;
 use super::tail::Tail;
-use super::waiting::Waiting;
+use super::waiting::{TICK, Waiting};
 use crate::cluster::asked::{self, Wish};
 use crate::contract::Course;
 use crate::output::{Block, Exit, Failure, Notice};

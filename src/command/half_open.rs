@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use super::jobs::{Jobs, TICK};
+use super::jobs::Jobs;
 use super::locate;
-use super::waiting::Waiting;
+use super::waiting::{TICK, Waiting};
 use crate::output::Failure;
 use crate::systemd::{ActiveState, Brief, Verb};
 use crate::unit::name::Units;

@@ -5,7 +5,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::waiting::Waiting;
+use super::waiting::{TICK, Waiting};
 use super::{hint, state, times};
 use crate::generate;
 use crate::layout::Layout;
@@ -17,8 +17,6 @@ use crate::walk::Overdue;
 
 /// How often an instance is checked for exceeding the time in which it has to end.
 pub(super) const GLANCE: Duration = Duration::from_secs(1);
-/// How often a unit without a job is checked, and the progress of a walk is read.
-pub(super) const TICK: Duration = Duration::from_millis(100);
 /// The longest wait for a job. systemd's own time-outs are far shorter, so a job that takes longer will never end.
 pub(super) const LONGEST: Duration = Duration::from_hours(1);
 

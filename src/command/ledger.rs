@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 use crate::generate::files;
 use crate::layout::Layout;
 use crate::output::Failure;
+use crate::plan::diff::Content;
 use crate::state;
+use crate::unit::name::Units;
 
 /// How many releases of an app are kept.
 pub(super) const KEEP: usize = 5;
@@ -252,6 +254,20 @@ fn put(folder: &Path, path: &Path, text: &str) -> io::Result<()> {
         let _ = fs::remove_file(&temporary);
     }
     placed.and_then(|()| File::open(folder)?.sync_all())
+}
+
+/// Returns the app that `rsgen install` has installed, with its installed text; `None` for one whose file or units are of others.
+pub(super) fn installed(layout: &Layout, app: &str) -> Option<String> {
+    let is_ours = files::is_ours(&layout.units.join(Units::of(app).cluster()));
+    match files::content(&layout.file(app)) {
+        Some(Content::File(text)) if is_ours => Some(text),
+        _ => None,
+    }
+}
+
+/// Whether an app has never served. Of one whose releases cannot be read nothing is known.
+pub(super) fn never_served(layout: &Layout, app: &str) -> bool {
+    Ledger::read(layout, app).is_ok_and(|kept| kept.releases.is_empty())
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::accepting;
 use super::holders;
-use super::jobs::{Jobs, TICK};
-use super::waiting::Waiting;
+use super::jobs::Jobs;
+use super::waiting::{TICK, Waiting};
 use crate::balance::census;
 use crate::ecosystem::App;
 use crate::generate::sources;

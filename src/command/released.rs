@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 use super::apply::Prepared;
 use super::asks;
 use super::jobs::Jobs;
-use super::ledger::{Ledger, Served};
+use super::ledger::{Ledger, Served, installed, never_served};
 use super::link;
-use super::trial;
 use super::writing::Writing;
 use crate::contract::StartedWith;
 use crate::ecosystem::{App, Chosen};
@@ -49,7 +48,7 @@ pub(super) fn before(jobs: &mut Jobs<'_>, prepared: &Prepared, writing: Option<&
 /// Notes what an app serves after a start, if it has never served before as far as is known: otherwise the next start would be looked at as
 /// a first one.
 pub(super) fn first(jobs: &mut Jobs<'_>, app: &str) {
-    if !trial::never_served(jobs.layout, app) {
+    if !never_served(jobs.layout, app) {
         return;
     }
     let Some(text) = installed(jobs.layout, app) else {
@@ -120,15 +119,6 @@ pub(super) fn tell(jobs: &Jobs<'_>, app: &str, noted: Result<(), Failure>) {
     if let Err(failure) = noted {
         let text = format!("not kept for a rollback: {}", failure.message);
         jobs.sink.notice(&Notice::Noted(app, &text));
-    }
-}
-
-/// Returns the app that `rsgen install` has installed, with its installed text; `None` for one whose file or units are of others.
-pub(super) fn installed(layout: &Layout, app: &str) -> Option<String> {
-    let is_ours = files::is_ours(&layout.units.join(Units::of(app).cluster()));
-    match files::content(&layout.file(app)) {
-        Some(Content::File(text)) if is_ours => Some(text),
-        _ => None,
     }
 }
 

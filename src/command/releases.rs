@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::context::Context;
-use super::ledger::{Ledger, Release};
+use super::ledger::{self, Ledger, Release};
 use super::manual::{self, Manual};
 use super::released;
 use super::subcommand::Subcommand;
@@ -71,7 +71,7 @@ impl Subcommand for Releases {
         let mut ledger = Ledger::read(&layout, &app)?;
         let mut numbers = Vec::new();
         let mut jobs = context.jobs()?;
-        if let Some(installed) = released::installed(&layout, &app) {
+        if let Some(installed) = ledger::installed(&layout, &app) {
             // Something that systemctl has brought is not kept yet.
             if let Some(served) = released::serving(&mut jobs, &app, &installed)? {
                 ledger.see(served);

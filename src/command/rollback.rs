@@ -13,7 +13,7 @@ use super::course::Pace;
 use super::deployment::{self, Goal};
 use super::jobs::Jobs;
 use super::kept;
-use super::ledger::{Ledger, Release, Served};
+use super::ledger::{self, Ledger, Release, Served};
 use super::link::{self, Link};
 use super::manual::{self, Manual};
 use super::outcome::Outcome;
@@ -179,7 +179,7 @@ struct Back {
 impl Back {
     fn prepare(context: &mut Context<'_>, app: &str, asked: &Rollback) -> Result<Self, Failure> {
         let layout = context.layout.clone();
-        let installed = released::installed(&layout, app).ok_or_else(|| foreign(&layout, app))?;
+        let installed = ledger::installed(&layout, app).ok_or_else(|| foreign(&layout, app))?;
         let mut ledger = Ledger::read(&layout, app)?;
         let mut jobs = context.jobs()?;
         kept::refuse(&mut jobs, app)?;

@@ -7,17 +7,17 @@ use clap::Args;
 use super::apply::JsonChange;
 use super::by_unit;
 use super::context::Context;
-use super::jobs::{Jobs, LONGEST, TICK};
+use super::jobs::{Jobs, LONGEST};
 use super::kept;
 use super::manual::{self, Manual};
 use super::number::Number;
 use super::remote::{self, Remote};
 use super::resize;
-use super::scaled::{Scaled, refuse_job};
+use super::scaled::{Refused, Scaled, refuse_job};
 use super::steps::{Scaling, Steps, refuse_to_stop_all, steps};
 use super::subcommand::Subcommand;
 use super::targets;
-use super::waiting::Waiting;
+use super::waiting::{TICK, Waiting};
 use super::writing::Writing;
 use crate::journal::Happening;
 use crate::output::{Failure, Notice, counted};
@@ -82,33 +82,6 @@ impl Subcommand for Scale {
         let scaled = remote::scale(remote, &self.app, self.number)?;
         remote.sink.answer(&scaled);
         Ok(())
-    }
-}
-
-/// Why an app was not scaled.
-pub(super) enum Refused {
-    /// The app has this number of instances by now, and the number that was asked for was compared with another.
-    Moved(u32),
-    /// Any other reason.
-    Failed(Box<Failure>),
-}
-
-impl Refused {
-    pub(super) fn failure(self) -> Failure {
-        match self {
-            Self::Moved(now) => Failure::failed(format!(
-                "somebody else has scaled the app meanwhile: it has {}",
-                counted(now)
-            ))
-            .help("run it again"),
-            Self::Failed(failure) => *failure,
-        }
-    }
-}
-
-impl From<Failure> for Refused {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(Box::new(failure))
     }
 }
 

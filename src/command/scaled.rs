@@ -26,6 +26,33 @@ pub(super) struct Scaled {
     pub(super) is_up: bool,
 }
 
+/// Why an app was not scaled.
+pub(super) enum Refused {
+    /// The app has this number of instances by now, and the number that was asked for was compared with another.
+    Moved(u32),
+    /// Any other reason.
+    Failed(Box<Failure>),
+}
+
+impl Refused {
+    pub(super) fn failure(self) -> Failure {
+        match self {
+            Self::Moved(now) => Failure::failed(format!(
+                "somebody else has scaled the app meanwhile: it has {}",
+                counted(now)
+            ))
+            .help("run it again"),
+            Self::Failed(failure) => *failure,
+        }
+    }
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(Box::new(failure))
+    }
+}
+
 impl Shown for Scaled {
     fn shown(&self, _: Style) -> Option<Visible> {
         let Self { app, .. } = self;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::jobs::{Jobs, TICK};
+use super::jobs::Jobs;
 use super::last_words;
-use super::waiting::Waiting;
+use super::waiting::{TICK, Waiting};
 use super::{hint, status};
 use crate::brake::Deaths;
 use crate::cluster::pause;

@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::apply::Prepared;
 use super::jobs::Jobs;
-use super::ledger::Ledger;
+use super::ledger::{installed, never_served};
 use super::locate;
 use super::outcome::Deployed;
-use super::released;
 use crate::cluster::Trial as Note;
 use crate::contract::Ready;
 use crate::ecosystem::App;
@@ -54,11 +53,6 @@ fn begin(
         notifies: app.ready == Ready::Notify,
     };
     leave(layout, app, note)
-}
-
-/// Whether an app has never served. Of one whose releases cannot be read nothing is known.
-pub(super) fn never_served(layout: &Layout, app: &str) -> bool {
-    Ledger::read(layout, app).is_ok_and(|kept| kept.releases.is_empty())
 }
 
 fn leave(layout: &Layout, app: &App, note: Note) -> Option<Trial> {
@@ -113,7 +107,7 @@ impl Jobs<'_> {
         let note = Entry::new(&layout.state(app), Name::Trial).read().ok();
         let is_on = note.is_some_and(|note| Note::parse(&note, now).is_some());
         // Of what others have written nothing is kept.
-        let is_known = released::installed(layout, app).is_some();
+        let is_known = installed(layout, app).is_some();
         if is_on || !is_known || is_up(self.manager, app) || !never_served(layout, app) {
             return None;
         }
@@ -157,7 +151,7 @@ pub(super) fn is_refused(
 mod tests {
     use super::*;
     use crate::brake::Deaths;
-    use crate::command::ledger::Served;
+    use crate::command::ledger::{Ledger, Served};
     use crate::contract::REFUSED;
     use crate::ecosystem::parse;
 

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::jobs::TICK;
 use super::last_words;
 use crate::brake::Deaths;
 use crate::contract::REFUSED;
@@ -11,6 +10,9 @@ use crate::output::{Notice, Sink};
 use crate::state::{Entry, Name};
 use crate::systemd::{ActiveState, Brief, Manager, TIMED_OUT, Unit};
 use crate::unit::name::{Units, owner};
+
+/// How often a unit without a job is checked, and the progress of a walk is read.
+pub(super) const TICK: Duration = Duration::from_millis(100);
 
 /// How long a command stays silent.
 pub(super) const SILENCE: Duration = Duration::from_secs(2);

@@ -7,8 +7,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::jobs::{Jobs, TICK};
-use super::waiting::Waiting;
+use super::jobs::Jobs;
+use super::waiting::{TICK, Waiting};
 use crate::generate::files;
 use crate::output::{Failure, Notice};
 use crate::plan::diff::Change;

@@ -23,8 +23,9 @@ use background::Background;
 use serving::Serving;
 
 use super::channel::Messages;
+use super::outcome::Outcome;
 use super::refusal::{self, Refusal};
-use super::replace::{Outcome, Replacer};
+use super::replace::Replacer;
 use super::requests::{self, OnRequest, Requests};
 use super::sockets::PassedSocket;
 use super::trial;

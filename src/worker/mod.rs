@@ -12,6 +12,7 @@ mod env_file;
 mod exchange;
 mod further;
 mod helper;
+mod outcome;
 mod pause;
 mod preload;
 mod pretence;

@@ -13,7 +13,8 @@ use nix::sys::socket::{UnixAddr, bind};
 use nix::sys::stat::{Mode, SFlag, mknod};
 
 use super::exchange::inode;
-use super::replace::{Outcome, read_address};
+use super::outcome::Outcome;
+use super::replace::read_address;
 use super::{result, socket_file};
 use crate::contract::report::{Found, Report, Spot, Transport};
 use crate::peer::address::Address;

@@ -18,8 +18,8 @@ use nix::sys::signal::{SigSet, Signal};
 
 use super::channel::{self, Messages};
 use super::helper;
+use super::outcome::Outcome;
 use super::pretence::Pretence;
-use super::replace::Outcome;
 use super::start::{self, Environment};
 use super::{Error, preload, trial};
 use crate::contract::report::{MOST, Report};

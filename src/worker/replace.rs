@@ -9,6 +9,7 @@ use std::path::Path;
 use super::address::{self, Declared, Match};
 use super::exchange::{exchange, inode, lost_options, settle_blocking};
 use super::further::{self, Further};
+use super::outcome::Outcome;
 use super::socket_file::{self, Facts, Named, Rights};
 use super::sockets::PassedSocket;
 use crate::contract::{BINDS, NEVER_LISTENED};
@@ -21,28 +22,6 @@ use crate::sys::process;
 use crate::sys::seccomp::files::{Act, FileCall};
 use crate::sys::seccomp::{self, Call, Kind};
 use crate::sys::socket::{self, LONGEST_ADDRESS};
-
-/// How a call of the program is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// The kernel carries out the call as usual.
-    Untouched,
-    /// The call returns 0, and the kernel does nothing.
-    Done,
-    /// The call fails with this errno.
-    Refused(i32),
-}
-
-impl Outcome {
-    /// Answers the call with this ID. Fails with `ENOENT` when the calling thread is gone.
-    pub(super) fn answer(self, filter: BorrowedFd<'_>, id: u64) -> io::Result<()> {
-        match self {
-            Self::Untouched => seccomp::go_on(filter, id),
-            Self::Done => seccomp::answer(filter, id, 0),
-            Self::Refused(errno) => seccomp::answer(filter, id, errno),
-        }
-    }
-}
 
 /// A declared socket, and how far the program has got with it.
 struct Slot {

@@ -2,7 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use super::replace::Outcome;
+use super::outcome::Outcome;
 use crate::peer::process::Process;
 use crate::sys::seccomp::{self, Call};
 

@@ -59,7 +59,7 @@ pub(crate) fn are_merged_numbered_and_tell_what_happened(machine: &mut Machine) 
     assert!(times.len() > 2 && times.is_sorted(), "{ends}");
     assert_eq!(search("nothing like it").exits(1).stderr, "");
     let beyond = machine.run(&["rsgen", "logs", "web@7"]).ok();
-    beyond.says("there is no `web@7`, since the app has");
+    beyond.says("`web@7` does not exist, since the app has");
     machine
         .run(&["rsgen", "logs", "wbe"])
         .exits(1)

@@ -91,7 +91,7 @@ fn a_condition_keeps_a_rehearsal_and_a_run_of_a_job_down(machine: &mut Machine) 
     machine.run(&["rsgen", "install", ECOSYSTEM]).ok();
     // To systemd this is no failure, and a timer of its own would go on as well.
     let told = machine.run(&["rsgen", "start", "backup"]).ok();
-    drop(told.says("backup: 0 of 1 done; `rsgen logs backup` says"));
+    drop(told.says("backup: 0 of 1 done; `rsgen logs backup` shows"));
     let list = machine.run(&["rsgen", "list", "backup"]).ok();
     drop(list.says("0 of 1 done ").says("s ago"));
     let line = format!("backup@0.service: {TOLD}");

@@ -81,6 +81,11 @@ fn a_program_that_says_ready_and_never_listens_is_named() {
         format!("STATUS={missing}\n"),
         "while it is waited for"
     );
+    assert_eq!(
+        instance.notified().unwrap(),
+        format!("STATUS={missing}\n"),
+        "of the end of the wait, for a first install"
+    );
     assert_eq!(instance.notified(), None);
 }
 

@@ -5,12 +5,12 @@
 use std::time::Duration;
 
 use super::super::hint;
-use super::super::jobs::{GLANCE, LONGEST, Next, TICK, after_cancel};
+use super::super::jobs::{GLANCE, LONGEST, Next, after_cancel};
 use super::super::options::Targets;
 use super::super::resume::Resumed;
 use super::super::serving::{PATIENCE, is_on_its_way};
 use super::super::targets::{self, Target};
-use super::super::waiting::Waiting;
+use super::super::waiting::{TICK, Waiting};
 use super::{Found, Remote};
 use crate::output::{CANCELLED, Exit, Failure, Notice};
 use crate::systemd::{self, ATTEMPTS, ActiveState, Brief, Job, JobResult, Verb};

@@ -6,7 +6,7 @@ use super::lines::{Ran, within_the_system};
 use super::stage::Stage;
 use crate::command::by_unit;
 use crate::command::number::Number;
-use crate::command::scale::Refused;
+use crate::command::scaled::Refused;
 use crate::command::scaled::Scaled;
 use crate::contract::{Instances, Scale};
 use crate::output::{Exit, Failure};

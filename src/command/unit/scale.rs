@@ -2,7 +2,8 @@
 
 use super::super::context::Context;
 use super::super::number::Number;
-use super::super::scale::{self, Refused};
+use super::super::scale;
+use super::super::scaled::Refused;
 use super::super::{by_unit, targets};
 use crate::contract::Scale;
 use crate::output::{Exit, Failure};

@@ -3,8 +3,9 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::super::exchange::inode;
+use super::super::outcome::Outcome;
 use super::super::result::{self, Length};
-use super::{Outcome, Replacer};
+use super::Replacer;
 use crate::peer::process::Process;
 use crate::sys::seccomp::Call;
 
