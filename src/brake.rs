@@ -68,7 +68,7 @@ impl Process {
 
 /// The decision before a start.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Decision {
     /// Start.
     Go,
     /// Start after this time.
@@ -159,10 +159,10 @@ impl Deaths {
 
     /// Decides about the next start.
     #[must_use]
-    pub fn verdict(&self, policy: &Policy, now: Duration) -> Verdict {
+    pub fn decide(&self, policy: &Policy, now: Duration) -> Decision {
         // An instance that was refused is given up at once, and each further start is a single try.
         if let Some(why) = self.reason.strip_prefix(REFUSED).filter(|_| !self.errored) {
-            return Verdict::Errored(why.to_owned());
+            return Decision::Errored(why.to_owned());
         }
         if self.count >= policy.max_restarts {
             let plural = if policy.max_restarts == 1 {
@@ -170,7 +170,7 @@ impl Deaths {
             } else {
                 "quick deaths in a row"
             };
-            return Verdict::Errored(format!(
+            return Decision::Errored(format!(
                 "errored after {} {plural}, the last: {}",
                 policy.max_restarts, self.reason
             ));
@@ -181,8 +181,8 @@ impl Deaths {
             self.pause(policy)
         };
         match pause.checked_sub(now.saturating_sub(self.last)) {
-            Some(left) if !left.is_zero() => Verdict::Wait(left),
-            _ => Verdict::Go,
+            Some(left) if !left.is_zero() => Decision::Wait(left),
+            _ => Decision::Go,
         }
     }
 
@@ -237,8 +237,8 @@ mod tests {
     #[test]
     fn quick_deaths_in_a_row_end_it_and_a_long_life_makes_up_for_them() {
         let two = die(Some(die(None, 0)), 10);
-        assert_eq!(two.verdict(&POLICY, NOW), Verdict::Go);
-        let Verdict::Errored(why) = die(Some(two.clone()), 0).verdict(&POLICY, NOW) else {
+        assert_eq!(two.decide(&POLICY, NOW), Decision::Go);
+        let Decision::Errored(why) = die(Some(two.clone()), 0).decide(&POLICY, NOW) else {
             panic!("goes on")
         };
         assert!(
@@ -255,27 +255,27 @@ mod tests {
     fn where_a_bind_was_refused_the_first_start_is_the_last_and_then_each_is_one_trial() {
         let reason = format!("{REFUSED}the program binds 0.0.0.0:1");
         let refused = Deaths::after(None, Duration::ZERO, NOW, reason, &POLICY);
-        let why = Verdict::Errored("the program binds 0.0.0.0:1".into());
-        assert_eq!(refused.verdict(&POLICY, NOW), why);
+        let why = Decision::Errored("the program binds 0.0.0.0:1".into());
+        assert_eq!(refused.decide(&POLICY, NOW), why);
         let trial = refused.given_up(&POLICY);
         let later = NOW + Duration::from_secs(16);
-        assert_eq!(trial.verdict(&POLICY, later), Verdict::Go);
+        assert_eq!(trial.decide(&POLICY, later), Decision::Go);
     }
 
     #[test]
     fn after_the_end_each_start_is_one_trial_and_waits_for_the_cool_down() {
         let given_up = die(None, 0).given_up(&POLICY);
         assert_eq!(
-            given_up.verdict(&POLICY, NOW + Duration::from_secs(5)),
-            Verdict::Wait(Duration::from_secs(10))
+            given_up.decide(&POLICY, NOW + Duration::from_secs(5)),
+            Decision::Wait(Duration::from_secs(10))
         );
         assert_eq!(
-            given_up.verdict(&POLICY, NOW + Duration::from_secs(16)),
-            Verdict::Go
+            given_up.decide(&POLICY, NOW + Duration::from_secs(16)),
+            Decision::Go
         );
         assert!(matches!(
-            die(Some(given_up.clone()), 0).verdict(&POLICY, NOW),
-            Verdict::Errored(_)
+            die(Some(given_up.clone()), 0).decide(&POLICY, NOW),
+            Decision::Errored(_)
         ));
         assert!(!die(Some(given_up), 2000).errored);
     }
@@ -315,9 +315,9 @@ mod tests {
             };
             let pause = Duration::from_secs(after);
             assert_eq!(deaths.pause(&policy), pause);
-            let go = (pause == Duration::ZERO).then_some(Verdict::Go);
-            let verdict = deaths.verdict(&policy, NOW);
-            assert_eq!(verdict, go.unwrap_or(Verdict::Wait(pause)));
+            let go = (pause == Duration::ZERO).then_some(Decision::Go);
+            let decision = deaths.decide(&policy, NOW);
+            assert_eq!(decision, go.unwrap_or(Decision::Wait(pause)));
         }
     }
 

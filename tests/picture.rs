@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rsgen::contract::{Course, OnFailure};
 use rsgen::systemd::fake::{Fake, Start};
-use rsgen::walk::{self, Cause, Event, Plan, Witness};
+use rsgen::walk::{self, Cause, Effects, Event, Plan};
 
 const PICTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reload.svg");
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reload.md");
@@ -108,7 +108,7 @@ struct Notes {
     kept: Vec<u32>,
 }
 
-impl Witness for Notes {
+impl Effects for Notes {
     fn step(&mut self, _: Duration) {}
     fn tell(&mut self, event: &Event) {
         self.events.push(event.clone());

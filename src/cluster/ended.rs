@@ -1,13 +1,13 @@
 //! `ExecStopPost=` of an instance: counts quick deaths, and has the cluster stopped if the instance was the last.
 //!
 //! While the cluster unit is active, its socket starts nothing for a connection, so with no instance behind the socket
-//! all connections would hang. The last instance therefore has the cluster stopped, and leaves a note (`verdict`) with
+//! all connections would hang. The last instance therefore has the cluster stopped, and leaves a note (`stop_reason`) with
 //! which that stop keeps the port open: the next connection starts the cluster again.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::verdict::{self, Verdict};
+use super::stop_reason::{self, StopReason};
 use super::{Cluster, finished, listener, pause, serving, trial};
 use crate::brake::{Deaths, Process};
 use crate::contract::{self, ERRORED, Policy, Statuses};
@@ -209,12 +209,12 @@ pub fn ended(
         finished::note(manager, cluster, end.number, &unit)?;
     }
     let why = if noted.is_asked_for {
-        Verdict::Idle
+        StopReason::Idle
     } else if requested {
-        Verdict::Done
+        StopReason::Done
     } else {
         let cause = cause(cluster, &unit, end, policy.min_uptime);
-        Verdict::Failed(format!("no instance is left: {cause}"))
+        StopReason::Failed(format!("no instance is left: {cause}"))
     };
     speak_for_the_cluster(manager, cluster, end.number, &why)?;
     let leader = manager.unit(&cluster.units().cluster())?;
@@ -285,12 +285,12 @@ pub(super) fn speak_for_the_cluster(
     manager: &mut dyn Manager,
     cluster: &Cluster,
     ended: u32,
-    why: &Verdict,
+    why: &StopReason,
 ) -> Result<(), Error> {
     let leader = manager.unit(&cluster.units().cluster())?;
     if let Some(job) = leader.job {
         // Before this instance is gone, or a connection would start the cluster in place of the stop.
-        if job.is_stop() && verdict::read(cluster).is_none() {
+        if job.is_stop() && stop_reason::read(cluster).is_none() {
             cluster.stop_sockets(manager)?;
         }
         return Ok(());
@@ -303,7 +303,7 @@ pub(super) fn speak_for_the_cluster(
         return Ok(());
     }
     // Without the note the cluster would end as stopped by hand, and close its port.
-    if verdict::write(cluster, why).is_ok() {
+    if stop_reason::write(cluster, why).is_ok() {
         manager.queue(Verb::Stop, &cluster.units().cluster())?;
     }
     Ok(())

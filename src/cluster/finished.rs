@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::verdict::Verdict;
+use super::stop_reason::StopReason;
 use super::{Cluster, LOOK, ended, serving};
 use crate::brake::Deaths;
 use crate::state::Name;
@@ -74,7 +74,7 @@ pub(super) fn speak(manager: &mut dyn Manager, cluster: &Cluster) -> Result<(), 
     if serving::anybody(manager, cluster, None)? {
         return Ok(());
     }
-    let mut verdict = Verdict::Done;
+    let mut stop_reason = StopReason::Done;
     for (number, brief) in &instances {
         let deaths = Deaths::load(&cluster.deaths(*number));
         let is_errored = deaths.as_ref().is_some_and(|deaths| deaths.errored);
@@ -85,8 +85,8 @@ pub(super) fn speak(manager: &mut dyn Manager, cluster: &Cluster) -> Result<(), 
                 Some(reason) => reason,
                 None => manager.unit(&brief.name)?.why(),
             };
-            verdict = Verdict::Failed(format!("no instance is left: {why}"));
+            stop_reason = StopReason::Failed(format!("no instance is left: {why}"));
         }
     }
-    ended::speak_for_the_cluster(manager, cluster, *number, &verdict)
+    ended::speak_for_the_cluster(manager, cluster, *number, &stop_reason)
 }

@@ -25,12 +25,12 @@ mod serving;
 mod shown;
 mod start;
 mod stop;
+pub mod stop_reason;
 #[cfg(test)]
 mod tests;
 mod trial;
 mod uncounted;
 mod unrun;
-pub mod verdict;
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};

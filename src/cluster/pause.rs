@@ -29,7 +29,7 @@ pub const LONGEST: Duration = Duration::from_mins(10);
 const GLANCE: Duration = Duration::from_millis(200);
 /// How long the instances may take to end, beyond what the app's own bounds allow.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// The longest wait for the first verdict on each instance at the end of a pause.
+/// The longest wait for the first outcome on each instance at the end of a pause.
 const LONGEST_START: Duration = Duration::from_mins(10);
 /// A sign of life is sent this often; well below what it asks for.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -226,7 +226,7 @@ fn stop_all(
     }
 }
 
-/// Starts the instances that the pause has stopped, unless the app is being stopped or restarted. Waits for the first verdict on each.
+/// Starts the instances that the pause has stopped, unless the app is being stopped or restarted. Waits for the first outcome on each.
 ///
 /// # Errors
 /// As [`PauseError`] says, when not all serve.

@@ -17,7 +17,7 @@ use crate::peer::memory;
 use crate::record::Record;
 use crate::state::{Lock, Name};
 use crate::systemd::{ActiveState, Error, Manager, Unit};
-use crate::walk::{self, Cause, Event, Plan, Witness};
+use crate::walk::{self, Cause, Effects, Event, Plan};
 
 /// The limits above which an instance is replaced.
 #[derive(Debug, Clone, Copy)]
@@ -269,7 +269,7 @@ impl Teller<'_> {
     }
 }
 
-impl Witness for Teller<'_> {
+impl Effects for Teller<'_> {
     fn step(&mut self, _: Duration) {}
 
     fn tell(&mut self, event: &Event) {

@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 use super::asked;
 use super::pause;
 use super::progress::{self, Progress};
-use super::verdict::{self, Verdict};
+use super::stop_reason::{self, StopReason};
 use super::{Cluster, EXTENSION, LOOK, extend, notify, notify_at_the_end, recycle, serving};
 use crate::contract::Course;
 use crate::journal::Happening;
 use crate::record::Record;
 use crate::state::Lock;
 use crate::systemd::{Error, Manager, Verb};
-use crate::walk::{self, Cause, Event, Failed, Plan, Witness};
+use crate::walk::{self, Cause, Effects, Event, Failed, Plan};
 
 /// A reload that did not replace every instance.
 #[derive(Debug, thiserror::Error)]
@@ -123,7 +123,7 @@ fn replace(
                 }
                 Some(Course::CanaryOnly) => {}
                 // The canary may have been the only one that served.
-                Some(Course::Abort) => end_if_nobody_serves(manager, cluster, &Verdict::Idle),
+                Some(Course::Abort) => end_if_nobody_serves(manager, cluster, &StopReason::Idle),
             }
             Ok(course)
         }
@@ -131,7 +131,7 @@ fn replace(
             for line in cluster.words_of(&failed) {
                 (teller.say)(&format!("  {line}"));
             }
-            let why = Verdict::Failed(format!("no instance is left: {}", failed.why));
+            let why = StopReason::Failed(format!("no instance is left: {}", failed.why));
             end_if_nobody_serves(manager, cluster, &why);
             Err(ReloadError::Walk(Box::new(failed)))
         }
@@ -185,12 +185,12 @@ pub(super) fn lock(manager: &mut dyn Manager, cluster: &Cluster) -> Result<Lock,
 }
 
 /// Stops the cluster if no instance is left. While this command runs, the end of the last instance does not do so.
-fn end_if_nobody_serves(manager: &mut dyn Manager, cluster: &Cluster, why: &Verdict) {
+fn end_if_nobody_serves(manager: &mut dyn Manager, cluster: &Cluster, why: &StopReason) {
     // If systemd cannot be asked, instances may still be running.
     if serving::anybody(manager, cluster, None).unwrap_or(true) {
         return;
     }
-    if verdict::write(cluster, why).is_ok() {
+    if stop_reason::write(cluster, why).is_ok() {
         // The stop job replaces the job of this reload, which is about to end anyway. If the stop cannot be queued, the
         // reload fails.
         let _ = manager.queue(Verb::Stop, &cluster.units().cluster());
@@ -223,7 +223,7 @@ impl Teller<'_> {
     }
 }
 
-impl Witness for Teller<'_> {
+impl Effects for Teller<'_> {
     fn step(&mut self, at_most: Duration) {
         self.at_most = at_most;
         extend(at_most);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::unrun::Unrun;
 use super::{
-    Cluster, EXTENSION, LOOK, finished, hold_off, notify, notify_at_the_end, progress, verdict,
+    Cluster, EXTENSION, LOOK, finished, hold_off, notify, notify_at_the_end, progress, stop_reason,
 };
 use crate::brake::Deaths;
 use crate::contract::{ERRORED, REFUSED, UNHEALTHY};
@@ -41,7 +41,7 @@ pub struct Start {
     pub patience: Duration,
 }
 
-/// Waits for the first verdict on every instance, the result of its job; returns how many serve.
+/// Waits for the first outcome on every instance, the result of its job; returns how many serve.
 /// `say` gets a line for each that does not. An instance that has done its work has not failed.
 ///
 /// As long as none serves it waits for those that still try: a database may come up later than the
@@ -57,7 +57,7 @@ pub fn start(
     say: &mut dyn FnMut(&str),
 ) -> Result<u32, StartError> {
     let wanted = start.wanted;
-    verdict::take(cluster);
+    stop_reason::take(cluster);
     stop_surplus(manager, cluster, wanted)?;
     let jobs = first_jobs(manager, cluster, wanted)?;
     let mut watch = Watch {
@@ -208,7 +208,7 @@ fn wanted_of(
     Ok(all.into_iter().map(|(_, brief)| brief).collect())
 }
 
-/// The jobs whose results are the first verdicts. The links have queued most of them; what has none
+/// The jobs whose results are the first outcomes. The links have queued most of them; what has none
 /// and does not run is started here: this machine's number may have been another when the links
 /// were made.
 fn first_jobs(
@@ -222,7 +222,7 @@ fn first_jobs(
         let unit = cluster.units().instance(number);
         let brief = known.iter().find(|b| b.name == unit);
         let job = brief.and_then(|b| b.job.as_ref());
-        // What is up, or tries again by itself, has had its verdict. What moves without a job has lost it.
+        // What is up, or tries again by itself, has had its first outcome. What moves without a job has lost it.
         let is_alive = brief
             .is_some_and(|b| b.is_ready() || b.active == ActiveState::Activating && !b.is_moving());
         match job {

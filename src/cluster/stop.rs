@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::verdict::{self, Verdict};
+use super::stop_reason::{self, StopReason};
 use super::{Cluster, EXTENSION, LOOK, hold_off, notify, notify_at_the_end};
 use crate::journal::Happening;
 use crate::record::Record;
@@ -45,12 +45,12 @@ pub fn stop(
 ) -> Result<Stopped, Error> {
     // Instances that are down already would otherwise be started again with what they ran then.
     state::forget_releases(&cluster.state);
-    match verdict::read(cluster) {
-        Some(Verdict::Failed(why)) => {
+    match stop_reason::read(cluster) {
+        Some(StopReason::Failed(why)) => {
             notify(&why, EXTENSION);
             return Ok(Stopped::Failed(why));
         }
-        Some(Verdict::Idle | Verdict::Done) => return Ok(Stopped::Clean),
+        Some(StopReason::Idle | StopReason::Done) => return Ok(Stopped::Clean),
         None => {}
     }
     if is_stopping(manager, cluster)? {
@@ -70,11 +70,11 @@ pub fn stopped(
     say: &mut dyn FnMut(&str),
 ) -> Result<(), Error> {
     // After a failure of the instances the port stays open, and the next connection starts the cluster again.
-    match verdict::take(cluster) {
-        Some(Verdict::Failed(_)) => return Ok(()),
-        Some(verdict) => {
-            let text = match verdict {
-                Verdict::Done => "the last instance has ended by itself",
+    match stop_reason::take(cluster) {
+        Some(StopReason::Failed(_)) => return Ok(()),
+        Some(stop_reason) => {
+            let text = match stop_reason {
+                StopReason::Done => "the last instance has ended by itself",
                 _ => "the last instance was stopped",
             };
             cluster.tell_asked(&Record::new(Happening::Stopped, text));

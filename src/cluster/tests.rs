@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::verdict::{self, Verdict};
+use super::stop_reason::{self, StopReason};
 use super::*;
 use crate::brake::Deaths;
 use crate::contract::{OnFailure, Policy};
@@ -167,12 +167,12 @@ fn when_all_are_given_up_the_start_fails_and_says_why_once() {
 }
 
 #[test]
-fn start_forgets_the_verdict_and_the_canary_of_before() {
+fn start_forgets_why_it_was_stopped_and_the_canary_of_before() {
     let mut bench = Bench::running(&["web@1.service"]);
-    verdict::write(&bench.cluster, &Verdict::Idle).unwrap();
+    stop_reason::write(&bench.cluster, &StopReason::Idle).unwrap();
     progress::remember_canaries(&bench.cluster, &[1]);
     assert_eq!(bench.start(1), Ok(1));
-    assert_eq!(verdict::read(&bench.cluster), None);
+    assert_eq!(stop_reason::read(&bench.cluster), None);
     assert_eq!(progress::canaries(&bench.cluster), [0; 0]);
     assert_eq!(bench.fake.ready(), ["web@0.service"]);
 }
@@ -232,7 +232,7 @@ fn a_run_that_never_was_ready_lived_for_no_time_whatever_one_before_it_did() {
 }
 
 #[test]
-fn the_last_one_given_up_has_the_cluster_stopped_with_a_verdict() {
+fn the_last_one_given_up_has_the_cluster_stopped_and_says_why() {
     let mut bench = Bench::running(&["web.service", "web@1.service"]);
     bench.fake.busy("web@0.service", "start");
     bench.ended(0, 190);
@@ -245,8 +245,8 @@ fn the_last_one_given_up_has_the_cluster_stopped_with_a_verdict() {
     bench.ended(0, 190);
     assert_eq!(bench.fake.log.last().unwrap(), "stop web.service");
     assert!(matches!(
-        verdict::read(&bench.cluster),
-        Some(Verdict::Failed(_))
+        stop_reason::read(&bench.cluster),
+        Some(StopReason::Failed(_))
     ));
     let told = bench.stop();
     assert!(matches!(told, Stopped::Failed(why) if why.starts_with("no instance is left: ")));
@@ -254,7 +254,7 @@ fn the_last_one_given_up_has_the_cluster_stopped_with_a_verdict() {
     bench.cluster_ends("exit-code", "stop");
     bench.stopped();
     assert!(!bench.fake.log.contains(&"stop web.socket".to_owned()));
-    assert_eq!(verdict::read(&bench.cluster), None);
+    assert_eq!(stop_reason::read(&bench.cluster), None);
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn the_last_one_stopped_by_hand_leaves_the_port_open_and_nothing_failed() {
     let mut bench = Bench::running(&["web.service"]);
     bench.fake.busy("web@0.service", "stop");
     bench.ended(0, 0);
-    assert_eq!(verdict::read(&bench.cluster), Some(Verdict::Idle));
+    assert_eq!(stop_reason::read(&bench.cluster), Some(StopReason::Idle));
     assert_eq!(bench.stop(), Stopped::Clean);
     bench.cluster_ends("success", "stop");
     bench.stopped();
@@ -361,7 +361,7 @@ fn plan() -> Plan {
 }
 
 #[test]
-fn a_walk_that_leaves_nobody_ends_the_cluster_with_a_verdict() {
+fn a_walk_that_leaves_nobody_ends_the_cluster_and_says_why() {
     let mut bench = Bench::running(&["web.service", "web@0.service"]);
     let gives_up = [fake::Start::GivesUp, fake::Start::GivesUp];
     bench.fake.script("web@0.service", &gives_up);
@@ -372,7 +372,7 @@ fn a_walk_that_leaves_nobody_ends_the_cluster_with_a_verdict() {
     .unwrap_err();
     assert!(matches!(error, ReloadError::Walk(failed) if failed.number == Some(0)));
     assert_eq!(bench.fake.log.last().unwrap(), "stop web.service");
-    assert!(verdict::read(&bench.cluster).is_some());
+    assert!(stop_reason::read(&bench.cluster).is_some());
 }
 
 #[test]

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use super::left::Left;
 use super::shown::Shown;
+use super::stop_reason::StopReason;
 use super::uncounted::Uncounted;
-use super::verdict::Verdict;
 use super::{Cluster, EXTENSION, ended, finished, listener};
 use crate::brake::Deaths;
 use crate::journal::Happening;
@@ -167,7 +167,7 @@ pub fn brake(
             }
             // Where all instances share one listener, there is none of this name.
             listener::close(manager, cluster, number)?;
-            let why = Verdict::Failed(format!("no instance is left: {}", unit.why()));
+            let why = StopReason::Failed(format!("no instance is left: {}", unit.why()));
             ended::speak_for_the_cluster(manager, cluster, number, &why)?;
         }
         let has_no_canaries = left.look(manager, cluster, say)?;

@@ -58,7 +58,7 @@ fn close_unserved(jobs: &mut Jobs<'_>, app: &str) -> Result<bool, Failure> {
     if locate::serves(jobs, app)? || !is_open(jobs, app)? {
         return Ok(false);
     }
-    await_verdict(jobs, app)?;
+    await_first_result(jobs, app)?;
     for socket in jobs.sockets(app)? {
         jobs.run(Verb::Stop, &socket)?;
     }
@@ -69,7 +69,7 @@ fn close_unserved(jobs: &mut Jobs<'_>, app: &str) -> Result<bool, Failure> {
 
 /// Waits while the cluster unit is active and no instance is left, as after programs that ended during its start and are not started again.
 /// The brake unit has it fail then, which a stop would hide.
-fn await_verdict(jobs: &mut Jobs<'_>, app: &str) -> Result<(), Failure> {
+fn await_first_result(jobs: &mut Jobs<'_>, app: &str) -> Result<(), Failure> {
     let units = Units::of(app);
     let end = jobs.manager.now() + SOON;
     let mut waiting = Waiting::begin(jobs.sink);

@@ -47,7 +47,7 @@ pub enum Name {
     /// The request for the next walk, if it is not to replace all instances.
     Asked,
     /// Why the cluster unit is being stopped.
-    Verdict,
+    StopReason,
     /// The user who has requested the queued job of the cluster unit.
     AskedBy,
     /// The time when the start of an app began whose address is corrected if its program binds another.
@@ -100,7 +100,7 @@ impl Display for Name {
             Self::Scaling => f.write_str("scaling"),
             Self::Asked => f.write_str("walk.asked"),
             Self::Recycling => f.write_str("recycling"),
-            Self::Verdict => f.write_str("verdict"),
+            Self::StopReason => f.write_str("stop.reason"),
             Self::AskedBy => f.write_str("asked"),
             Self::Trial => f.write_str("trial"),
             Self::Pause => f.write_str("pause"),

@@ -117,7 +117,7 @@ fn names() -> Vec<String> {
         Name::Asked,
         Name::AskedBy,
         Name::Scaling,
-        Name::Verdict,
+        Name::StopReason,
         Name::Failures,
         Name::Good,
         Name::Deaths(0),
@@ -175,21 +175,21 @@ fn what_was_planted_in_the_place_of_a_folder_is_replaced() {
 fn a_link_to_another_folder_is_not_followed() {
     let host = Host::new();
     fs::create_dir(host.path("elsewhere")).unwrap();
-    fs::write(host.path("elsewhere/verdict"), "planted").unwrap();
+    fs::write(host.path("elsewhere/stop.reason"), "planted").unwrap();
     fs::remove_dir(host.state()).unwrap();
     symlink(host.path("elsewhere"), host.state()).unwrap();
-    let verdict = host.entry(Name::Verdict);
-    assert!(verdict.read().is_err());
-    verdict.write("idle").unwrap();
-    let there = fs::read_to_string(host.path("elsewhere/verdict")).unwrap();
+    let stop_reason = host.entry(Name::StopReason);
+    assert!(stop_reason.read().is_err());
+    stop_reason.write("idle").unwrap();
+    let there = fs::read_to_string(host.path("elsewhere/stop.reason")).unwrap();
     assert_eq!(
-        (verdict.read().unwrap().as_str(), there.as_str()),
+        (stop_reason.read().unwrap().as_str(), there.as_str()),
         ("idle", "planted")
     );
     Folder::discard(&host.state()).unwrap();
     symlink(host.path("elsewhere"), host.state()).unwrap();
     Folder::discard(&host.state()).unwrap();
-    assert!(host.path("elsewhere/verdict").exists() && !host.state().exists());
+    assert!(host.path("elsewhere/stop.reason").exists() && !host.state().exists());
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn a_folder_of_another_user_is_replaced() {
     fs::write(host.entry(Name::Canary).path(), "7").unwrap();
     chown(host.state(), Some(STRANGER), None).unwrap();
     assert!(host.entry(Name::Canary).read().is_err());
-    host.entry(Name::Verdict).write("idle").unwrap();
+    host.entry(Name::StopReason).write("idle").unwrap();
     assert!(host.entry(Name::Canary).read().is_err());
     assert_eq!(fs::metadata(host.state()).unwrap().uid(), 0);
 }
@@ -369,7 +369,7 @@ proptest! {
             host.plant(*plant, &host.state().join(name));
         }
         chmod(&host.state(), open);
-        for name in [Name::Deaths(0), Name::Walk, Name::Good, Name::Verdict] {
+        for name in [Name::Deaths(0), Name::Walk, Name::Good, Name::StopReason] {
             host.entry(name).write("ours").unwrap();
             prop_assert_eq!(host.entry(name).read().unwrap(), "ours");
         }

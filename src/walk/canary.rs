@@ -15,10 +15,10 @@ impl Walk<'_> {
         }
         self.canaries.extend(&new);
         let since = Instant::now();
-        self.witness.remember_canaries(&self.canaries);
+        self.effects.remember_canaries(&self.canaries);
         let canaries = self.several();
         for number in &new {
-            self.witness.tell(&Event::CanaryStarting {
+            self.effects.tell(&Event::CanaryStarting {
                 number: *number,
                 canaries,
             });
@@ -26,7 +26,7 @@ impl Walk<'_> {
         match self.raise(&new) {
             Ok(ready) => {
                 for (number, pid) in ready {
-                    self.witness.tell(&Event::CanaryReady {
+                    self.effects.tell(&Event::CanaryReady {
                         number,
                         canaries,
                         pid,
@@ -49,7 +49,7 @@ impl Walk<'_> {
         self.start_canaries(1)?;
         let number = self.canaries.first().copied().unwrap_or_default();
         let unit = self.look(number)?;
-        if self.witness.keep_canaries(&self.canaries) {
+        if self.effects.keep_canaries(&self.canaries) {
             let pid = unit.main_pid;
             return Ok(Event::CanaryKept { number, pid });
         }
@@ -65,7 +65,7 @@ impl Walk<'_> {
             return Ok(());
         }
         // From now on they are canaries like others, which do not outlast their walk.
-        self.witness.remember_canaries(kept);
+        self.effects.remember_canaries(kept);
         let (mut serving, mut down) = (Vec::new(), Vec::new());
         for number in kept.iter().copied() {
             if self.look(number)?.is_ready() {
@@ -81,7 +81,7 @@ impl Walk<'_> {
 
     /// Stops the canaries that an earlier walk has kept.
     pub(super) fn drop_kept(&mut self, kept: &[u32]) -> Result<Event, Failed> {
-        self.witness.remember_canaries(kept);
+        self.effects.remember_canaries(kept);
         self.canaries = kept.to_vec();
         self.stop_canaries().map_err(|e| self.bus(&e))?;
         Ok(Event::CanaryDropped)
@@ -114,7 +114,7 @@ impl Walk<'_> {
         }
         let mut ready = Vec::new();
         for (number, job) in jobs {
-            ready.push((number, self.verdict(number, &job, 0)?));
+            ready.push((number, self.judge(number, &job, 0)?));
         }
         self.settle(&ready)?;
         Ok(ready)
@@ -138,18 +138,18 @@ impl Walk<'_> {
         if !numbers.is_empty() {
             self.stop(&numbers)?;
             self.canaries.clear();
-            self.witness.remember_canaries(&[]);
+            self.effects.remember_canaries(&[]);
         }
         Ok(())
     }
 
     /// Stops the canaries of a walk that was killed, except those that have become wanted instances since.
     pub(super) fn stop_left_canaries(&mut self) -> Result<(), Error> {
-        let mut left = self.witness.canaries_left();
+        let mut left = self.effects.canaries_left();
         let is_any = !left.is_empty();
         left.retain(|number| *number >= self.plan.instances);
         if is_any && left.is_empty() {
-            self.witness.remember_canaries(&[]);
+            self.effects.remember_canaries(&[]);
         }
         self.canaries = left;
         self.stop_canaries()

@@ -49,7 +49,7 @@ pub struct Plan {
 }
 
 /// The effects of a walk on the world outside systemd.
-pub trait Witness {
+pub trait Effects {
     /// Told before each step, with the longest it may take.
     fn step(&mut self, at_most: Duration);
     /// Told of each event.
@@ -73,9 +73,9 @@ pub trait Witness {
 pub fn walk(
     manager: &mut dyn Manager,
     plan: &Plan,
-    witness: &mut dyn Witness,
+    effects: &mut dyn Effects,
 ) -> Result<(), Failed> {
-    walk_by(manager, plan, None, &[], witness)
+    walk_by(manager, plan, None, &[], effects)
 }
 
 /// Does what `course` says, or replaces all instances. `kept` are the canaries that an earlier walk has kept.
@@ -87,15 +87,15 @@ pub fn walk_by(
     plan: &Plan,
     course: Option<Course>,
     kept: &[u32],
-    witness: &mut dyn Witness,
+    effects: &mut dyn Effects,
 ) -> Result<(), Failed> {
-    Walk::new(manager, plan, witness).run(course, kept)
+    Walk::new(manager, plan, effects).run(course, kept)
 }
 
 struct Walk<'a> {
     manager: &'a mut dyn Manager,
     plan: &'a Plan,
-    witness: &'a mut dyn Witness,
+    effects: &'a mut dyn Effects,
     /// The canaries while there are any.
     canaries: Vec<u32>,
     /// The failures that the walk has gone on after.
@@ -117,11 +117,11 @@ struct Rising {
 }
 
 impl<'a> Walk<'a> {
-    fn new(manager: &'a mut dyn Manager, plan: &'a Plan, witness: &'a mut dyn Witness) -> Self {
+    fn new(manager: &'a mut dyn Manager, plan: &'a Plan, effects: &'a mut dyn Effects) -> Self {
         Self {
             manager,
             plan,
-            witness,
+            effects,
             canaries: Vec::new(),
             failures: Vec::new(),
             others: Others::Untouched,
@@ -149,14 +149,14 @@ impl Walk<'_> {
         };
         match result {
             Ok(end) => {
-                self.witness.tell(&end);
+                self.effects.tell(&end);
                 Ok(())
             }
             Err(mut failed) => {
                 if failed.others == Others::Untouched && !self.does_any_serve() {
                     failed.others = Others::NoneServes;
                 }
-                self.witness.tell(&Event::Aborted {
+                self.effects.tell(&Event::Aborted {
                     failed: failed.clone(),
                 });
                 Err(failed)
@@ -179,7 +179,7 @@ impl Walk<'_> {
     fn all(&mut self, kept: &[u32]) -> Result<(), Failed> {
         // A canary that is promoted and does not serve any more is replaced, also where a reload has none.
         let canaries = self.plan.canaries.max(u32::from(!kept.is_empty()));
-        self.witness.tell(&Event::Begun {
+        self.effects.tell(&Event::Begun {
             instances: self.plan.instances,
             canary: canaries > 0,
             canaries: Some(canaries).filter(|count| *count > 1),
@@ -219,7 +219,7 @@ impl Walk<'_> {
         let (Some(number), true) = (failed.number, failures < self.plan.max_failures) else {
             return Err(failed);
         };
-        self.witness.tell(&Event::Failed {
+        self.effects.tell(&Event::Failed {
             number,
             failed: failed.clone(),
             failures: failures + 1,
@@ -236,7 +236,7 @@ impl Walk<'_> {
         for number in numbers {
             let before = self.pulse(*number)?;
             let old_pid = before.main_pid;
-            self.witness.tell(&Event::Replacing {
+            self.effects.tell(&Event::Replacing {
                 number: *number,
                 old_pid,
             });
@@ -267,7 +267,7 @@ impl Walk<'_> {
             Ok(pid) => pid,
             Err(first) => self.again(one.number, first)?,
         };
-        self.witness.tell(&Event::Ready {
+        self.effects.tell(&Event::Ready {
             number: one.number,
             old_pid: one.old_pid,
             pid,
@@ -283,7 +283,7 @@ impl Walk<'_> {
         job: &crate::systemd::Job,
         old_pid: u32,
     ) -> Result<u32, Failed> {
-        let pid = self.verdict(number, job, old_pid)?;
+        let pid = self.judge(number, job, old_pid)?;
         if self.canaries.is_empty() {
             self.settle(&[(number, pid)])?;
         }
@@ -295,7 +295,7 @@ impl Walk<'_> {
         if first.number.is_none() {
             return Err(first);
         }
-        self.witness.tell(&Event::Retrying {
+        self.effects.tell(&Event::Retrying {
             number,
             failed: first,
         });
@@ -351,7 +351,7 @@ impl Walk<'_> {
     }
 
     fn came_up(&mut self, number: u32, pid: u32, since: Instant) {
-        self.witness.tell(&Event::Ready {
+        self.effects.tell(&Event::Ready {
             number,
             old_pid: 0,
             pid,
@@ -370,7 +370,7 @@ impl Walk<'_> {
 
     /// Restarts the whole app at once: the classic restart, as PM2 calls it.
     fn restart_all(&mut self) -> Result<(), Failed> {
-        self.witness.tell(&Event::RestartingAll);
+        self.effects.tell(&Event::RestartingAll);
         self.others = Others::Restarted;
         let since = Instant::now();
         let mut jobs = Vec::new();
@@ -379,7 +379,7 @@ impl Walk<'_> {
         }
         let mut result = Ok(());
         for (number, job) in jobs {
-            match self.verdict(number, &job, 0) {
+            match self.judge(number, &job, 0) {
                 Ok(pid) => self.came_up(number, pid, since),
                 Err(failed) => result = result.and(Err(failed)),
             }

@@ -2,7 +2,7 @@
 //!
 //! The others are not touched, neither those beyond the wanted number nor those that are down.
 
-use super::{Failed, Plan, Walk, Witness};
+use super::{Effects, Failed, Plan, Walk};
 use crate::systemd::Manager;
 
 /// Replaces these instances one after the other.
@@ -13,9 +13,9 @@ pub fn walk_some(
     manager: &mut dyn Manager,
     plan: &Plan,
     numbers: &[u32],
-    witness: &mut dyn Witness,
+    effects: &mut dyn Effects,
 ) -> Result<(), Failed> {
-    Walk::new(manager, plan, witness).some(numbers)
+    Walk::new(manager, plan, effects).some(numbers)
 }
 
 impl Walk<'_> {

@@ -1,4 +1,4 @@
-//! The steps a walk is made of: one job, its verdict, and looking at what came of it.
+//! The steps a walk is made of: one job, its outcome, and looking at what came of it.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ impl Walk<'_> {
             self.outlast_start(number).map_err(|e| self.bus(&e))?;
         }
         self.announce(self.plan.step);
-        self.witness.forget(number);
+        self.effects.forget(number);
         let unit = self.unit(number);
         self.manager
             .reset_failed(&unit)
@@ -51,10 +51,10 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Waits for the end of a job; the job's result is the verdict, and the unit has to bear it out. A job
+    /// Waits for the end of a job; the job's result is the outcome, and the unit has to bear it out. A job
     /// that somebody else's job cancelled is queued again.
     /// Returns the PID of the new program.
-    pub(super) fn verdict(&mut self, number: u32, job: &Job, old_pid: u32) -> Result<u32, Failed> {
+    pub(super) fn judge(&mut self, number: u32, job: &Job, old_pid: u32) -> Result<u32, Failed> {
         let mut job = job.clone();
         let mut left = ATTEMPTS;
         loop {
@@ -79,7 +79,7 @@ impl Walk<'_> {
                 return Err(self.unproven(number, &unit, result));
             }
             left -= 1;
-            self.witness.tell(&Event::Canceled {
+            self.effects.tell(&Event::Canceled {
                 number,
                 canary: self.canaries.contains(&number),
                 canaries: self.several(),
@@ -113,7 +113,7 @@ impl Walk<'_> {
     fn end_overdue(&mut self) -> Result<Vec<u32>, Error> {
         let killed = self.overdue.look(self.manager)?;
         for one in &killed {
-            self.witness.tell(&Event::Killed {
+            self.effects.tell(&Event::Killed {
                 number: one.number,
                 canary: self.canaries.contains(&one.number),
                 canaries: self.several(),
@@ -237,7 +237,7 @@ impl Walk<'_> {
         }
         for (number, job) in jobs {
             self.see_gone(number, job)?;
-            self.witness.tell(&Event::Stopped {
+            self.effects.tell(&Event::Stopped {
                 number,
                 canary: self.canaries.contains(&number),
                 canaries: self.several(),
@@ -245,7 +245,7 @@ impl Walk<'_> {
             });
         }
         for number in numbers {
-            self.witness.forget(*number);
+            self.effects.forget(*number);
             let unit = self.unit(*number);
             self.manager.reset_failed(&unit)?;
         }
@@ -270,7 +270,7 @@ impl Walk<'_> {
     }
 
     fn announce(&mut self, at_most: Duration) {
-        self.witness.step(at_most + MARGIN);
+        self.effects.step(at_most + MARGIN);
     }
 
     pub(super) fn pulse(&mut self, number: u32) -> Result<Pulse, Failed> {
@@ -302,7 +302,7 @@ impl Walk<'_> {
             let is_of_this = !cause.invocation.is_empty() && cause.invocation == unit.invocation;
             is_of_this && !unit.is_moving() && job == Some(JobResult::Failed)
         };
-        let cause = self.witness.cause(number).filter(|cause| {
+        let cause = self.effects.cause(number).filter(|cause| {
             is_unrun || cause.why.starts_with(UNHEALTHY) || is_next_run(cause) || is_noted(cause)
         });
         let invocation = cause.as_ref().filter(|cause| is_next_run(cause));

@@ -21,7 +21,7 @@ struct Notes {
     cause: Option<Cause>,
 }
 
-impl Witness for Notes {
+impl Effects for Notes {
     fn step(&mut self, at_most: Duration) {
         self.longest = self.longest.max(at_most);
     }

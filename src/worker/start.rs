@@ -16,7 +16,7 @@ use super::helper::{self, Duty};
 use super::requests::{self, OnRequest};
 use super::sockets::{self, PassedSocket};
 use super::{Error, channel, cpus, env_file, pause, preload, release, trial};
-use crate::brake::{Deaths, Verdict};
+use crate::brake::{Deaths, Decision};
 use crate::contract::{Cpus, Handover, Ready, Run, count};
 use crate::peer::{filters, manager};
 use crate::state::{Entry, Name};
@@ -142,9 +142,9 @@ fn hold(run: &Run) -> Result<(), Error> {
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
         .map(Duration::from)
         .unwrap_or_default();
-    match deaths.verdict(&run.brake, now) {
-        Verdict::Go => Ok(()),
-        Verdict::Wait(pause) => {
+    match deaths.decide(&run.brake, now) {
+        Decision::Go => Ok(()),
+        Decision::Wait(pause) => {
             let status = format!("waiting {}s after: {}", pause.as_secs(), deaths.reason);
             // A newline would begin another assignment.
             let status = Visible::line(&status);
@@ -157,7 +157,7 @@ fn hold(run: &Run) -> Result<(), Error> {
             });
             Ok(())
         }
-        Verdict::Errored(why) => {
+        Decision::Errored(why) => {
             // `%t` in a user's manager, see systemd.unit(5).
             let is_users = run.state.starts_with("/run/user");
             let command = if is_users { "rsgen --user" } else { "rsgen" };

@@ -96,9 +96,9 @@ fn main() -> ExitCode {
     for folder in [&Release::Debian13.root(), &kernel, &stage] {
         archive(folder, &system);
     }
-    let verdict = run(&kernel, &system, &told);
-    println!("{verdict:?}");
-    ExitCode::from(u8::from(!verdict.is_good()))
+    let outcome = run(&kernel, &system, &told);
+    println!("{outcome:?}");
+    ExitCode::from(u8::from(!outcome.is_good()))
 }
 
 /// A folder with the package of the kernel and the packages that it needs: the kernel, its modules, and kmod(8).
@@ -189,13 +189,13 @@ fn must(command: &mut Command) {
 
 /// The results that the machine has printed, see the Test Anything Protocol.
 #[derive(Debug, Default)]
-struct Verdict {
+struct Outcome {
     planned: Option<usize>,
     good: usize,
     bad: usize,
 }
 
-impl Verdict {
+impl Outcome {
     /// Whether all planned checks succeeded. A machine that ended early has printed no plan.
     fn is_good(&self) -> bool {
         self.bad == 0 && self.good > 0 && self.planned == Some(self.good)
@@ -211,7 +211,7 @@ impl Verdict {
 }
 
 /// Boots the machine, shows its output, and waits until it is off.
-fn run(kernel: &Path, system: &Path, told: &str) -> Verdict {
+fn run(kernel: &Path, system: &Path, told: &str) -> Outcome {
     let boot = fs::read_dir(kernel.join("boot")).unwrap();
     let mut images = boot.map(|entry| entry.unwrap().path());
     let image = images
@@ -245,14 +245,14 @@ fn run(kernel: &Path, system: &Path, told: &str) -> Verdict {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut verdict = Verdict::default();
+    let mut outcome = Outcome::default();
     let began = Instant::now();
     for line in BufReader::new(machine.stdout.take().unwrap()).split(b'\n') {
         let line = line.unwrap();
         let line = String::from_utf8_lossy(&line);
         println!("{:4} s  {}", began.elapsed().as_secs(), line.trim_end());
-        verdict.hear(line.trim_end());
+        outcome.hear(line.trim_end());
     }
     machine.wait().unwrap();
-    verdict
+    outcome
 }

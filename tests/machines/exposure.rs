@@ -163,7 +163,7 @@ pub(crate) fn the_cluster_unit_may_not_touch_the_rest(machine: &mut Machine) {
 /// `systemctl clean` removes only the state folder of the unit's own app.
 pub(crate) fn the_state_of_one_app_is_not_that_of_another(machine: &mut Machine) {
     install(machine, "graceful", DEFAULT);
-    machine.write("/run/rsgen/other/verdict", "idle");
+    machine.write("/run/rsgen/other/stop.reason", "idle");
     machine.systemctl(&["stop", "web"]).ok();
     machine.systemctl(&["clean", "web"]).ok();
     let left = machine.sh("cd /run/rsgen && ls -d *").ok();

@@ -104,7 +104,7 @@ pub(crate) fn the_umask_of_an_app_is_not_that_of_its_state(machine: &mut Machine
         machine.sh(&format!("rm -rf {STATE}")).ok();
         die(machine);
         let plant = format!(
-            "cd {STATE}; for name in 0.deaths-new 0.deaths canary verdict; do ln -sf {VICTIM} $name; done"
+            "cd {STATE}; for name in 0.deaths-new 0.deaths canary stop.reason; do ln -sf {VICTIM} $name; done"
         );
         as_nobody(machine, &plant);
         die(machine);
@@ -131,7 +131,7 @@ pub(crate) fn what_others_planted_before_an_upgrade_is_cleared_away(machine: &mu
         .ok();
     let plant = format!(
         "cd {STATE} && echo '99 1 errored\nplanted' >0.deaths && mkfifo lock canary && mkdir -p walk.jsonl/a/b &&
-         for name in 0.deaths-new 1.deaths-new walk.jsonl-new walk.done verdict failures; do ln -s {VICTIM} $name; done"
+         for name in 0.deaths-new 1.deaths-new walk.jsonl-new walk.done stop.reason failures; do ln -s {VICTIM} $name; done"
     );
     as_nobody(machine, &plant);
     assert!(

@@ -1,4 +1,4 @@
-//! What the end of an instance leaves: the reason for the next reader, and the verdict on the cluster.
+//! What the end of an instance leaves: the reason for the next reader, and why the cluster is stopped.
 
 use super::*;
 use crate::contract::{BACKGROUND, ELSEWHERE, NOT_STARTED, REFUSED};
@@ -88,13 +88,13 @@ fn an_instance_that_is_unhealthy_died_of_that_whatever_its_status_is_by_then() {
 }
 
 #[test]
-fn the_verdict_on_an_instance_that_was_given_up_is_how_it_died() {
+fn an_instance_that_was_given_up_is_told_by_how_it_died() {
     for (status, is_told) in [(190, true), (203, false)] {
         let mut bench = Bench::running(&["web.service"]);
         died_before(&bench);
         bench.ended(0, status);
-        let Some(Verdict::Failed(why)) = verdict::read(&bench.cluster) else {
-            panic!("status {status}: no verdict")
+        let Some(StopReason::Failed(why)) = stop_reason::read(&bench.cluster) else {
+            panic!("status {status}: no stop_reason")
         };
         assert_eq!(why.contains(REASON), is_told, "{why}");
         // Whether the worker gave it up or did not see the count, it is known as given up.
@@ -105,12 +105,12 @@ fn the_verdict_on_an_instance_that_was_given_up_is_how_it_died() {
 
 #[test]
 fn the_sockets_are_stopped_only_for_a_stop_that_somebody_asked_for() {
-    for (job, verdict) in [("restart", None), ("stop", Some(Verdict::Idle))] {
+    for (job, stop_reason) in [("restart", None), ("stop", Some(StopReason::Idle))] {
         let mut bench = Bench::running(&["web.service", "web.socket"]);
         bench.cluster_ends("success", job);
         bench.fake.busy("web@0.service", "stop");
-        if let Some(verdict) = verdict {
-            verdict::write(&bench.cluster, &verdict).unwrap();
+        if let Some(stop_reason) = stop_reason {
+            stop_reason::write(&bench.cluster, &stop_reason).unwrap();
         }
         bench.ended(0, 0);
         assert_eq!(bench.fake.log, [""; 0], "{job}");

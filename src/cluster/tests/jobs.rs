@@ -118,7 +118,7 @@ fn the_port_is_closed_although_its_job_was_cancelled() {
     assert_eq!(bench.fake.ready(), Vec::<&str>::new());
 }
 
-/// A restart of the app that was on its way down: its stop is no first verdict.
+/// A restart of the app that was on its way down: its stop is no first outcome.
 #[test]
 fn an_instance_that_is_being_stopped_is_started_all_the_same() {
     let mut bench = Bench::running(&["web@0.service", "web@1.service"]);

@@ -98,7 +98,7 @@ fn an_abort_that_leaves_nobody_to_serve_ends_the_cluster_with_its_port_open() {
     bench.fake.queue(Verb::Stop, "web@0.service").unwrap();
     walk(&mut bench, Some(Course::Abort)).unwrap();
     assert_eq!(bench.fake.log, ["stop web@1.service", "stop web.service"]);
-    assert_eq!(verdict::read(&bench.cluster), Some(Verdict::Idle));
+    assert_eq!(stop_reason::read(&bench.cluster), Some(StopReason::Idle));
 }
 
 #[test]

@@ -8,7 +8,7 @@ fn an_instance_that_has_ended_its_work_is_no_death_and_the_last_leaves_nothing_f
     let mut bench = Bench::running(&["web.service"]);
     bench.ended(0, 3);
     assert_eq!(bench.deaths(0), 0);
-    assert_eq!(verdict::read(&bench.cluster), Some(Verdict::Done));
+    assert_eq!(stop_reason::read(&bench.cluster), Some(StopReason::Done));
     assert_eq!(bench.fake.log, ["stop web.service"]);
     assert_eq!(bench.stop(), Stopped::Clean);
 }
@@ -56,8 +56,8 @@ fn a_program_that_nothing_starts_again_has_done_its_work_by_status_0_after_ready
     for (status, was_ready, is_done) in [(0, true, true), (0, false, false), (1, true, false)] {
         let mut bench = Bench::running(&["web.service"]);
         bench.ends_once(0, status, was_ready);
-        let why = verdict::read(&bench.cluster);
-        assert_eq!(why == Some(Verdict::Done), is_done, "{why:?}");
+        let why = stop_reason::read(&bench.cluster);
+        assert_eq!(why == Some(StopReason::Done), is_done, "{why:?}");
         let deaths = Deaths::load(&bench.cluster.deaths(0));
         assert_eq!(deaths.is_none(), is_done, "{deaths:?}");
     }
@@ -144,7 +144,7 @@ fn the_brake_unit_ends_a_cluster_whose_last_instance_ended_during_its_start() {
         bench.fake.busy("web.service", "start");
         bench.ends_once(0, status, true);
         bench.is_down(0, active);
-        assert_eq!(verdict::read(&bench.cluster), None);
+        assert_eq!(stop_reason::read(&bench.cluster), None);
         let leader = bench.fake.unit("web.service").unwrap();
         bench.fake.set(Unit {
             job: None,
@@ -152,9 +152,9 @@ fn the_brake_unit_ends_a_cluster_whose_last_instance_ended_during_its_start() {
         });
         super::super::brake(&mut bench.fake, &bench.cluster, 3, &mut |_| {}).unwrap();
         assert_eq!(bench.fake.log, ["stop web.service"]);
-        let why = verdict::read(&bench.cluster);
-        let failed = Verdict::Failed("no instance is left: exited with status 3".into());
-        assert_eq!(why, Some(if is_done { Verdict::Done } else { failed }));
+        let why = stop_reason::read(&bench.cluster);
+        let failed = StopReason::Failed("no instance is left: exited with status 3".into());
+        assert_eq!(why, Some(if is_done { StopReason::Done } else { failed }));
     }
 }
 
@@ -189,7 +189,7 @@ fn a_cluster_whose_last_instance_was_given_up_ends_with_how_that_died() {
         };
         deaths.store(&bench.cluster.deaths(0)).unwrap();
         super::super::brake(&mut bench.fake, &bench.cluster, 3, &mut |_| {}).unwrap();
-        let failed = Verdict::Failed(format!("no instance is left: {told}"));
-        assert_eq!(verdict::read(&bench.cluster), Some(failed));
+        let failed = StopReason::Failed(format!("no instance is left: {told}"));
+        assert_eq!(stop_reason::read(&bench.cluster), Some(failed));
     }
 }

@@ -62,13 +62,13 @@ fn a_stop_has_who_asked_for_it_and_the_next_stop_has_nobody() {
 
 #[test]
 fn whether_the_last_instance_was_stopped_or_has_ended_by_itself_is_told() {
-    for (verdict, how) in [
-        (Verdict::Idle, "was stopped"),
-        (Verdict::Done, "has ended by itself"),
+    for (stop_reason, how) in [
+        (StopReason::Idle, "was stopped"),
+        (StopReason::Done, "has ended by itself"),
     ] {
         let journald = Journald::new();
         let mut bench = bench_with(journald.of_cluster_unit(), &["web.service"]);
-        verdict::write(&bench.cluster, &verdict).unwrap();
+        stop_reason::write(&bench.cluster, &stop_reason).unwrap();
         bench.cluster_ends("success", "stop");
         bench.stopped();
         let entry = journald.entry();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Bench, POLICY};
-use crate::brake::{Deaths, Verdict};
+use crate::brake::{Deaths, Decision};
 use crate::cluster::{Ended, Trial, ended};
 use crate::state::Name;
 use crate::systemd::{Manager, Unit};
@@ -14,7 +14,7 @@ const ELSEWHERE: &str =
 const SILENT: &str = "the program never listened on [::]:3000";
 
 /// Returns what the brake makes of a start that has ended with this result and status text.
-fn after(trial: Option<Trial>, result: &str, status: &str) -> Verdict {
+fn after(trial: Option<Trial>, result: &str, status: &str) -> Decision {
     end_of(
         &["web@0.service"],
         trial,
@@ -24,12 +24,12 @@ fn after(trial: Option<Trial>, result: &str, status: &str) -> Verdict {
 }
 
 /// The same beside these instances, which are READY.
-fn beside(units: &[&str], trial: Option<Trial>, result: &str, status: &str) -> Verdict {
+fn beside(units: &[&str], trial: Option<Trial>, result: &str, status: &str) -> Decision {
     end_of(units, trial, End::killed(result, status), Duration::ZERO)
 }
 
 /// The same of an instance that became READY at this time in an earlier run.
-fn after_run(trial: Option<Trial>, result: &str, status: &str, served: Duration) -> Verdict {
+fn after_run(trial: Option<Trial>, result: &str, status: &str, served: Duration) -> Decision {
     end_of(
         &["web@0.service"],
         trial,
@@ -53,7 +53,7 @@ impl<'a> End<'a> {
     }
 }
 
-fn end_of(units: &[&str], trial: Option<Trial>, end: End<'_>, served: Duration) -> Verdict {
+fn end_of(units: &[&str], trial: Option<Trial>, end: End<'_>, served: Duration) -> Decision {
     let mut bench = Bench::running(units);
     if let Some(trial) = trial {
         bench
@@ -84,7 +84,7 @@ fn end_of(units: &[&str], trial: Option<Trial>, end: End<'_>, served: Duration) 
     ended(fake, cluster, end, &POLICY, now).unwrap();
     Deaths::load(&cluster.deaths(0))
         .unwrap()
-        .verdict(&POLICY, now)
+        .decide(&POLICY, now)
 }
 
 const FIRST: Trial = Trial {
@@ -104,16 +104,16 @@ fn a_program_that_has_all_its_time_and_is_silent_is_not_started_again_in_a_first
         "the program sent 'ready', but the program never listened on [::]:3000",
     ] {
         let how = "timed out: not READY within `listen_timeout`";
-        let refused = Verdict::Errored(format!("{how}: {text}; {seldom}"));
+        let refused = Decision::Errored(format!("{how}: {text}; {seldom}"));
         assert_eq!(after(Some(FIRST), "timeout", text), refused);
         let later = Trial {
             is_first: false,
             ..FIRST
         };
         for trial in [Some(later), None] {
-            assert_eq!(after(trial, "timeout", text), Verdict::Go, "{text}");
+            assert_eq!(after(trial, "timeout", text), Decision::Go, "{text}");
         }
-        assert_eq!(after(Some(FIRST), "exit-code", text), Verdict::Go);
+        assert_eq!(after(Some(FIRST), "exit-code", text), Decision::Go);
     }
 }
 
@@ -125,32 +125,32 @@ fn a_program_that_is_to_tell_systemd_itself_and_does_not_is_not_started_again_in
     };
     let silent = "timed out: not READY within `listen_timeout`: the program did not send `READY=1`, see sd_notify(3)";
     for (text, status) in [("", ""), ("waits for x", "; its status is `waits for x`")] {
-        let Verdict::Errored(why) = after(Some(notifies), "timeout", text) else {
+        let Decision::Errored(why) = after(Some(notifies), "timeout", text) else {
             panic!("is started again: {text}")
         };
         assert!(why.starts_with(&format!("{silent}{status}; ")), "{why}");
         assert!(why.contains("`ready = \"listen\"`"), "{why}");
         // What the helper has seen is told for any other program alone.
-        assert_eq!(after(Some(FIRST), "timeout", text), Verdict::Go);
-        assert_eq!(after(Some(notifies), "exit-code", text), Verdict::Go);
+        assert_eq!(after(Some(FIRST), "timeout", text), Decision::Go);
+        assert_eq!(after(Some(notifies), "exit-code", text), Decision::Go);
     }
-    let elsewhere = Verdict::Errored(ELSEWHERE.to_owned());
+    let elsewhere = Decision::Errored(ELSEWHERE.to_owned());
     assert_eq!(after(Some(notifies), "timeout", ELSEWHERE), elsewhere);
     // READY was sent, and the commands behind it took too long.
     let unhealthy = after(Some(notifies), "timeout", "unhealthy: no answer");
-    assert_eq!(unhealthy, Verdict::Go);
+    assert_eq!(unhealthy, Decision::Go);
     // A command before the program took too long.
     let end = End {
         exit: (0, 0),
         ..End::killed("timeout", "")
     };
-    let verdict = end_of(&["web@0.service"], Some(notifies), end, Duration::ZERO);
-    assert_eq!(verdict, Verdict::Go);
+    let decision = end_of(&["web@0.service"], Some(notifies), end, Duration::ZERO);
+    assert_eq!(decision, Decision::Go);
     let later = Trial {
         is_first: false,
         ..notifies
     };
-    assert_eq!(after(Some(later), "timeout", ""), Verdict::Go);
+    assert_eq!(after(Some(later), "timeout", ""), Decision::Go);
 }
 
 /// Programs end in many ways where there is no database.
@@ -167,20 +167,20 @@ fn a_program_that_ends_is_started_again_in_a_first_start() {
             text: "",
             exit: (code, status),
         };
-        let verdict = end_of(&["web@0.service"], Some(FIRST), end, Duration::ZERO);
-        assert_eq!(verdict, Verdict::Go, "{result} {code} {status}");
+        let decision = end_of(&["web@0.service"], Some(FIRST), end, Duration::ZERO);
+        assert_eq!(decision, Decision::Go, "{result} {code} {status}");
     }
 }
 
 #[test]
 fn a_program_that_has_all_its_time_and_listens_elsewhere_is_not_started_again_in_a_first_start() {
     let first = FIRST;
-    let refused = Verdict::Errored(ELSEWHERE.to_owned());
+    let refused = Decision::Errored(ELSEWHERE.to_owned());
     assert_eq!(after(Some(first), "timeout", ELSEWHERE), refused);
     // The other has found the declared port, and may have kept this one waiting.
     let both = ["web@0.service", "web@1.service"];
     let served = beside(&both, Some(first), "timeout", ELSEWHERE);
-    assert_eq!(served, Verdict::Go);
+    assert_eq!(served, Decision::Go);
     let later = Trial {
         is_first: false,
         ..first
@@ -195,7 +195,7 @@ fn a_program_that_has_all_its_time_and_listens_elsewhere_is_not_started_again_in
     ] {
         assert_eq!(
             after(trial, result, status),
-            Verdict::Go,
+            Decision::Go,
             "{trial:?} {result} {status}"
         );
     }
@@ -205,6 +205,6 @@ fn a_program_that_has_all_its_time_and_listens_elsewhere_is_not_started_again_in
 #[test]
 fn an_instance_that_has_served_is_started_again_although_the_note_is_still_there() {
     let served = Duration::from_secs(5);
-    let verdict = after_run(Some(FIRST), "timeout", ELSEWHERE, served);
-    assert_eq!(verdict, Verdict::Go);
+    let decision = after_run(Some(FIRST), "timeout", ELSEWHERE, served);
+    assert_eq!(decision, Decision::Go);
 }

@@ -199,8 +199,8 @@ fn the_brake_unit_ends_the_restarts_of_each_and_after_the_last_the_cluster() {
     assert!(known.errored);
     // The next start is one trial.
     assert_eq!((known.count, known.reason.as_str()), (2, why));
-    let Some(Verdict::Failed(last)) = verdict::read(&bench.cluster) else {
-        panic!("no verdict");
+    let Some(StopReason::Failed(last)) = stop_reason::read(&bench.cluster) else {
+        panic!("no stop_reason");
     };
     assert!(
         last.starts_with("no instance is left: systemd could not run it"),

@@ -61,7 +61,7 @@ fn a_port_that_was_open_before_a_start_that_failed_stays_open() {
     }
 }
 
-/// A stop of the cluster unit would hide the verdict of the brake unit on programs that have ended and are not started again.
+/// A stop of the cluster unit would hide what the brake unit decides about programs that have ended and are not started again.
 #[test]
 fn the_port_is_closed_after_the_verdict_on_programs_that_have_ended() {
     let (active, failed) = (ActiveState::Active, ActiveState::Failed);
@@ -70,7 +70,7 @@ fn the_port_is_closed_after_the_verdict_on_programs_that_have_ended() {
         path: "/job/1".into(),
         kind: "start".into(),
     };
-    for (cluster, instance, job, verdict, waited) in [
+    for (cluster, instance, job, decided, waited) in [
         (active, ActiveState::Inactive, None, one, one..patience),
         (active, failed, None, one, one..patience),
         (active, failed, None, 2 * patience, patience..2 * patience),
@@ -93,7 +93,7 @@ fn the_port_is_closed_after_the_verdict_on_programs_that_have_ended() {
             ..unit("web@0.service", instance, "")
         });
         let begun = fake.now();
-        fake.set_at(begun + verdict, unit("web.service", failed, ""));
+        fake.set_at(begun + decided, unit("web.service", failed, ""));
         half_open::close(&mut stage.jobs(), "web", Failure::failed("no"));
         let fake = &mut stage.systemd.fake;
         let took = fake.now().saturating_sub(begun);

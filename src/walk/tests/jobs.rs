@@ -97,14 +97,14 @@ fn one_that_runs_on_as_the_old_process_was_not_replaced() {
     let mut walk = Walk {
         manager: &mut fake,
         plan: &plan,
-        witness: &mut notes,
+        effects: &mut notes,
         canaries: Vec::new(),
         failures: Vec::new(),
         others: Others::Untouched,
         overdue: Overdue::new(&plan.app, plan.longest_stop),
         patience: Duration::ZERO,
     };
-    assert_eq!(walk.verdict(0, &job, old_pid).unwrap_err().number, Some(0));
+    assert_eq!(walk.judge(0, &job, old_pid).unwrap_err().number, Some(0));
 }
 
 /// systemd has started it again by itself between two looks.
@@ -119,7 +119,7 @@ fn one_that_dies_while_it_settles_has_failed_although_it_is_ready_again() {
     let mut walk = Walk {
         manager: &mut fake,
         plan: &plan,
-        witness: &mut notes,
+        effects: &mut notes,
         canaries: Vec::new(),
         failures: Vec::new(),
         others: Others::Untouched,

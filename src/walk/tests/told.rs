@@ -14,7 +14,7 @@ fn walk_of<'a>(fake: &'a mut Fake, plan: &'a Plan, notes: &'a mut Notes) -> Walk
     Walk {
         manager: fake,
         plan,
-        witness: notes,
+        effects: notes,
         canaries: Vec::new(),
         failures: Vec::new(),
         others: Others::Untouched,

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use rsgen::brake::{Deaths, Process, Verdict};
-use rsgen::cluster::{hold_off, progress, verdict};
+use rsgen::brake::{Deaths, Decision, Process};
+use rsgen::cluster::{hold_off, progress, stop_reason};
 use rsgen::contract::{Instances, OnFailure, Policy};
 use rsgen::generate::marked;
 use rsgen::unit::name;
@@ -38,7 +38,7 @@ pub(crate) fn of_any_text(text: &str, numbers: [u64; 4]) {
     };
     of_deaths(&deaths, numbers);
     failures_are_counted(text, numbers);
-    a_verdict_is_read_as_it_was_written(text);
+    a_stop_reason_is_read_as_it_was_written(text);
     a_walk_is_noted_by_its_plan(text, numbers);
     a_mark_names_an_app(text, low(wanted));
 }
@@ -82,8 +82,8 @@ fn of_deaths(deaths: &Deaths, [a, b, c, d]: [u64; 4]) {
         backoff: (d % 3 != 0).then(|| time(d, a)),
     };
     let now = time(d, c);
-    of_a_verdict(deaths, &policy, now);
-    of_a_verdict(&read, &policy, now);
+    of_a_decision(deaths, &policy, now);
+    of_a_decision(&read, &policy, now);
     let uptime = time(c, d);
     let after = Deaths::after(Some(read), uptime, now, String::new(), &policy);
     let quick = uptime < policy.min_uptime;
@@ -93,18 +93,18 @@ fn of_deaths(deaths: &Deaths, [a, b, c, d]: [u64; 4]) {
         0
     };
     assert_eq!((after.count, after.last), (counted, now));
-    of_a_verdict(&after, &policy, now);
+    of_a_decision(&after, &policy, now);
     let given_up = after.given_up(&policy);
     // The next start is a last attempt: one more death, and the instance is given up.
     assert!(policy.max_restarts == 0 || given_up.count + 1 == policy.max_restarts);
-    of_a_verdict(&given_up, &policy, now);
+    of_a_decision(&given_up, &policy, now);
 }
 
-fn of_a_verdict(deaths: &Deaths, policy: &Policy, now: Duration) {
-    let verdict = deaths.verdict(policy, now);
-    let is_over = matches!(verdict, Verdict::Errored(_));
+fn of_a_decision(deaths: &Deaths, policy: &Policy, now: Duration) {
+    let decision = deaths.decide(policy, now);
+    let is_over = matches!(decision, Decision::Errored(_));
     assert_eq!(is_over, deaths.count >= policy.max_restarts);
-    if let Verdict::Wait(pause) = verdict {
+    if let Decision::Wait(pause) = decision {
         assert!(!pause.is_zero() && pause <= MOST, "{pause:?}");
     }
 }
@@ -129,13 +129,16 @@ fn failures_are_counted(text: &str, [count, at, now, distance]: [u64; 4]) {
     assert!(hold_off::pause(expected) >= hold_off::pause(expected - 1));
 }
 
-fn a_verdict_is_read_as_it_was_written(text: &str) {
-    let failed = verdict::Verdict::Failed(text.to_owned());
-    let read = verdict::Verdict::parse(&failed.text());
-    assert_eq!(read, verdict::Verdict::Failed(text.trim_end().to_owned()));
-    let idle = verdict::Verdict::Idle;
-    assert_eq!(verdict::Verdict::parse(&idle.text()), idle);
-    let is_idle = verdict::Verdict::parse(text) == idle;
+fn a_stop_reason_is_read_as_it_was_written(text: &str) {
+    let failed = stop_reason::StopReason::Failed(text.to_owned());
+    let read = stop_reason::StopReason::parse(&failed.text());
+    assert_eq!(
+        read,
+        stop_reason::StopReason::Failed(text.trim_end().to_owned())
+    );
+    let idle = stop_reason::StopReason::Idle;
+    assert_eq!(stop_reason::StopReason::parse(&idle.text()), idle);
+    let is_idle = stop_reason::StopReason::parse(text) == idle;
     assert!(is_idle || text.starts_with("failed"));
 }
 

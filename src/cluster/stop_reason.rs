@@ -9,7 +9,7 @@ use crate::state::Name;
 
 /// Why the cluster unit is being stopped although nobody requested it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum StopReason {
     /// The last instance failed for good: the cluster unit must end as failed.
     Failed(String),
     /// The last instance was stopped by hand: the next connection may start the cluster again.
@@ -18,7 +18,7 @@ pub enum Verdict {
     Done,
 }
 
-impl Verdict {
+impl StopReason {
     /// The text of the note.
     #[must_use]
     pub fn text(&self) -> String {
@@ -41,21 +41,21 @@ impl Verdict {
     }
 }
 
-pub(super) fn write(cluster: &Cluster, verdict: &Verdict) -> io::Result<()> {
-    cluster.file(Name::Verdict).write(&verdict.text())
+pub(super) fn write(cluster: &Cluster, stop_reason: &StopReason) -> io::Result<()> {
+    cluster.file(Name::StopReason).write(&stop_reason.text())
 }
 
-pub(super) fn read(cluster: &Cluster) -> Option<Verdict> {
-    let text = cluster.file(Name::Verdict).read().ok()?;
-    Some(Verdict::parse(&text))
+pub(super) fn read(cluster: &Cluster) -> Option<StopReason> {
+    let text = cluster.file(Name::StopReason).read().ok()?;
+    Some(StopReason::parse(&text))
 }
 
 /// Reads the note and removes it.
-pub(super) fn take(cluster: &Cluster) -> Option<Verdict> {
-    let verdict = read(cluster);
+pub(super) fn take(cluster: &Cluster) -> Option<StopReason> {
+    let stop_reason = read(cluster);
     // Usually no such file exists.
-    let _ = cluster.file(Name::Verdict).remove();
-    verdict
+    let _ = cluster.file(Name::StopReason).remove();
+    stop_reason
 }
 
 #[cfg(test)]
@@ -64,12 +64,12 @@ mod tests {
 
     #[test]
     fn a_failure_without_a_reason_is_one() {
-        let failed = |why: &str| Verdict::Failed(why.to_owned());
-        assert_eq!(Verdict::parse(&failed("").text()), failed(""));
-        assert_eq!(Verdict::parse(&failed(" why").text()), failed(" why"));
-        for verdict in [Verdict::Idle, Verdict::Done] {
-            assert_eq!(Verdict::parse(&verdict.text()), verdict);
+        let failed = |why: &str| StopReason::Failed(why.to_owned());
+        assert_eq!(StopReason::parse(&failed("").text()), failed(""));
+        assert_eq!(StopReason::parse(&failed(" why").text()), failed(" why"));
+        for stop_reason in [StopReason::Idle, StopReason::Done] {
+            assert_eq!(StopReason::parse(&stop_reason.text()), stop_reason);
         }
-        assert_eq!(Verdict::parse("failedly"), Verdict::Idle);
+        assert_eq!(StopReason::parse("failedly"), StopReason::Idle);
     }
 }
