@@ -79,7 +79,7 @@ mod tests {
             let fault = fault(&Layout::system("/".as_ref()), &apps[0]);
             fault.map_or(String::new(), |fault| fault.message)
         };
-        let none = "it listens on no address of IPv4";
+        let none = "it listens on no IPv4 address";
         assert!(told(text).ends_with(none), "{}", told(text));
         // A single answer is enough, and an app without `health` needs none.
         for asked in [

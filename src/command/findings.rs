@@ -303,7 +303,7 @@ mod tests {
         let chosen = found(&["0.0.0.0:45123"]);
         let unclear = chosen.confirmed_by(&other).unwrap_err().to_string();
         assert!(
-            unclear.contains("which each instance has for itself"),
+            unclear.contains("instances cannot share a changing port"),
             "{unclear}"
         );
         // A lower port is bound later in one run than in another.

@@ -301,7 +301,7 @@ mod tests {
         let path = folder.path().join("ecosystem.toml");
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
         let failure = Input::read(&path).err().unwrap();
-        assert!(failure.message.ends_with("is a pipe, and no file"));
+        assert!(failure.message.ends_with("is a pipe, not a file"));
         let (read, mut write) = io::pipe().unwrap();
         write.write_all(b"[[apps]]\n").unwrap();
         drop(write);

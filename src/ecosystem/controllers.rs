@@ -145,8 +145,9 @@ mod tests {
         let all = told(&Host(Some(&["pids"]), true), lines);
         assert_eq!(all.len(), 2, "{all:?}");
         assert!(
-            all[0]
-                .starts_with("`CPUQuota` has no effect here: this systemd has no `cpu` controller"),
+            all[0].starts_with(
+                "`CPUQuota` has no effect here: this systemd has no `cpu` cgroup controller"
+            ),
             "{all:?}"
         );
         assert!(

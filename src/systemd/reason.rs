@@ -203,7 +203,7 @@ mod tests {
             "{said}"
         );
         assert!(
-            said.ends_with("has to be told to stay in the foreground"),
+            said.ends_with("needs its option to stay in the foreground"),
             "{said}"
         );
     }

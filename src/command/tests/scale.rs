@@ -293,7 +293,7 @@ fn a_walk_is_waited_for() {
     );
     let fault = ran.fault();
     assert!(
-        fault.starts_with("a reload of `web` is under way"),
+        fault.starts_with("a reload of `web` is still under way"),
         "{fault}"
     );
     drop(held);
