@@ -15,7 +15,7 @@ use crate::contract::{Bytes, time};
 use crate::journal::Happening;
 use crate::peer::memory;
 use crate::record::Record;
-use crate::state::{Lock, Name};
+use crate::state::{self, Lock, Name};
 use crate::systemd::{ActiveState, Error, Manager, Unit};
 use crate::walk::{self, Cause, Effects, Event, Plan};
 
@@ -283,8 +283,7 @@ impl Effects for Teller<'_> {
     }
 
     fn forget(&mut self, number: u32) {
-        // Usually no such file exists.
-        let _ = self.cluster.deaths(number).remove();
+        state::forget_deaths(&self.cluster.state, Some(number));
         match self.due.iter().find(|due| due.number == number) {
             Some(due) => self.cluster.keep_release(number, &due.invocation),
             // A canary, which stands in for the first that is due.

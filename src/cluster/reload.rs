@@ -16,7 +16,7 @@ use super::{Cluster, EXTENSION, LOOK, extend, notify, notify_at_the_end, recycle
 use crate::contract::Course;
 use crate::journal::Happening;
 use crate::record::Record;
-use crate::state::Lock;
+use crate::state::{self, Lock};
 use crate::systemd::{Error, Manager, Verb};
 use crate::walk::{self, Cause, Effects, Event, Failed, Plan};
 
@@ -239,8 +239,7 @@ impl Effects for Teller<'_> {
     }
 
     fn forget(&mut self, number: u32) {
-        // Usually no such file exists.
-        let _ = self.cluster.deaths(number).remove();
+        state::forget_deaths(&self.cluster.state, Some(number));
         self.cluster.forget_release(number);
     }
 

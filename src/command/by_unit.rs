@@ -107,7 +107,7 @@ fn micros(time: Duration) -> u64 {
 
 /// Returns a number by which those who ask at once differ.
 fn asker() -> u64 {
-    RandomState::new().build_hasher().finish()
+    RandomState::new().build_hasher().finish() >> 32
 }
 
 /// Returns what a unit is asked for that brings an app from a number of instances to another one, or to a number whatever it has.

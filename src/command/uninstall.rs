@@ -127,10 +127,8 @@ pub(super) fn one_less_of(word: &str, answer: &str) -> Option<String> {
 
 /// Returns an answer about an app for somebody who names a process by its number, as PM2 does.
 pub(super) fn by_number(word: &str, answer: &str) -> Option<String> {
-    let is_of_an_app = ["APP", "EACH"]
-        .iter()
-        .any(|stand_in| answer.contains(stand_in));
-    if word.is_empty() || !word.bytes().all(|b| b.is_ascii_digit()) || !is_of_an_app {
+    let has_app = ["APP", "EACH"].iter().any(|name| answer.contains(name));
+    if word.is_empty() || !word.bytes().all(|b| b.is_ascii_digit()) || !has_app {
         return None;
     }
     let less = if answer.contains("rsgen uninstall") {

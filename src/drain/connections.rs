@@ -29,10 +29,10 @@ pub(super) struct Count {
 
 impl Count {
     /// Returns the pause until the next look, after this number of looks that have found nothing to wait for: `usual`, or less where there is
-    /// no connection at all, and so nobody who could need the time.
-    pub(super) fn pause(self, usual: Duration, empty: u32) -> Duration {
+    /// no connection at all. On a busy machine a look takes longer, and so does a call of accept(2) that the second look is there to find.
+    pub(super) fn pause(self, usual: Duration, empty: u32, took: Duration) -> Duration {
         if empty == 1 && self == Self::default() {
-            SOON
+            usual.min(SOON.max(took * 3))
         } else {
             usual
         }
@@ -110,11 +110,15 @@ mod tests {
     fn only_where_there_is_no_connection_the_second_look_comes_soon() {
         let usual = Duration::from_millis(20);
         let none = Count::default();
-        assert!(none.pause(usual, 1) < usual);
+        let quick = Duration::from_micros(300);
+        assert_eq!(none.pause(usual, 1, quick), SOON);
+        let slow = Duration::from_millis(5);
+        assert_eq!(none.pause(usual, 1, slow), Duration::from_millis(15));
+        assert_eq!(none.pause(usual, 1, usual), usual);
         // Datagrams may still be answered, or a process could not be inspected.
-        assert_eq!(none.pause(usual, 0), usual);
+        assert_eq!(none.pause(usual, 0, quick), usual);
         for (busy, idle) in [(1, 0), (0, 1)] {
-            assert_eq!(Count { busy, idle }.pause(usual, 1), usual);
+            assert_eq!(Count { busy, idle }.pause(usual, 1, quick), usual);
         }
     }
 

@@ -200,7 +200,7 @@ impl<'a> Draining<'a> {
                 }
                 return Ok(());
             }
-            let usual = seen.count.pause(pause, empty);
+            let usual = seen.count.pause(pause, empty, began.elapsed());
             if self.is_cut_short(self.between.pause(usual, began.elapsed())) {
                 return Ok(());
             }

@@ -358,3 +358,29 @@ fn an_app_that_is_given_its_sockets_is_ready_when_it_runs() {
     let start = "`ready = \"listen\"` needs `handover = \"bind\"`; ";
     assert!(told.len() == 1 && told[0].starts_with(start), "{told:?}");
 }
+
+#[test]
+fn only_a_standing_warning_about_an_app_whose_file_is_unchanged_is_left_out() {
+    let named = |name| {
+        format!(
+            "[[apps]]\nname = \"{name}\"\nscript = \"x\"\nlisten = []\nenv_file = \"/srv/.env\"\n"
+        )
+    };
+    let apps = parse("eco.toml", &["web", "api"].map(named).concat()).0;
+    let fault = |app: &App, is_standing| Diagnostic {
+        is_standing,
+        ..Diagnostic::warning(app.env_file_span.clone(), app.name.clone())
+    };
+    let all: Vec<Diagnostic> = apps
+        .iter()
+        .flat_map(|app| [fault(app, true), fault(app, false)])
+        .collect();
+    let left = |unchanged: &[&App]| {
+        let mut faults = all.clone();
+        super::leave_out_standing(&mut faults, unchanged);
+        faults
+    };
+    assert_eq!(left(&[]), all);
+    assert_eq!(left(&[&apps[0]]), all[1..]);
+    assert_eq!(left(&[&apps[1]]), [&all[..2], &all[3..]].concat());
+}

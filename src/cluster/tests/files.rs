@@ -42,8 +42,12 @@ fn an_instance_that_a_reload_replaces_has_no_deaths_any_more() {
     let mut bench = Bench::running(&["web.service", "web@0.service"]);
     bench.ended(0, 1);
     assert_eq!(bench.deaths(0), 1);
+    let counted = bench.cluster.deaths(0).read().unwrap();
     bench.reload(&plan()).unwrap();
     assert_eq!(bench.deaths(0), 0);
+    // So that whoever finds the end of that run later does not tell of it again.
+    let forgotten = bench.cluster.file(Name::Forgotten(0)).read();
+    assert_eq!(forgotten.ok(), Some(counted));
 }
 
 /// A test that runs again in a process of its own, since the notification socket is a variable of the environment.

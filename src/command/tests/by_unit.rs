@@ -12,6 +12,7 @@ use crate::contract::{Instances, Scale};
 use crate::output::{Exit, Failure};
 use crate::systemd::fake::Start;
 use crate::systemd::{ATTEMPTS, ActiveState, Manager, QueuedJob, Unit};
+use crate::unit::name::Units;
 
 const UNIT: &str = "rsgen-scale@web:3.service";
 const RESTART: &str = "restart rsgen-scale@web:3.service";
@@ -178,4 +179,57 @@ fn a_unit_that_takes_its_time_is_waited_for() {
     let (scaled, _) = scale(&mut stage);
     assert!(scaled.is_ok());
     assert_eq!(stage.systemd.ticks, 0);
+}
+
+/// Nobody else's unit has the name of this one, so whoever is second is told so by a unit of its own, and looks again.
+#[test]
+fn one_who_adds_an_instance_while_another_does_adds_one_as_well() {
+    let more = |stage: &mut Stage| {
+        within_the_system(stage, |context| {
+            let number = "+1".parse().unwrap();
+            by_unit::scale(context, "web", number, Failure::failed("refused"))
+        })
+    };
+    let moved = r#"{"at":9000000000000000,"done":null,"is_up":false,"failed":null,"moved":3}"#;
+    let done = r#"{"at":9000000000000000,"done":{"changed":true,"dry_run":false,"app":"web","instances":3,"before":2,"changes":[],"started":["web@2"],"stopped":[]},"is_up":true,"failed":null}"#;
+    let mut stage = host();
+    stage.systemd.said.extend([moved, done].map(String::from));
+    let (scaled, ran) = more(&mut stage);
+    assert_eq!(scaled.ok().map(|scaled| scaled.instances), Some(3));
+    let asked = ran
+        .log
+        .iter()
+        .filter_map(|line| line.strip_prefix("restart "));
+    let asked: Vec<&str> = asked.collect();
+    let [first, second] = asked.as_slice() else {
+        panic!("{:?}", ran.log)
+    };
+    assert!(first.starts_with("rsgen-scale@web:3:from-2-"), "{first}");
+    assert!(second.starts_with("rsgen-scale@web:3:from-2-"), "{second}");
+    assert_ne!(first, second);
+
+    let mut stage = host();
+    stage.systemd.said.extend(vec![moved.to_owned(); ATTEMPTS]);
+    let (scaled, ran) = more(&mut stage);
+    let failure = scaled.err().unwrap();
+    assert_eq!(failure.message, "others scale `web` again and again");
+    assert_eq!(
+        ran.log
+            .iter()
+            .filter(|line| line.starts_with("restart "))
+            .count(),
+        ATTEMPTS
+    );
+}
+
+/// systemd takes names of up to 255 bytes.
+#[test]
+fn the_unit_of_an_app_with_the_longest_name_has_a_name_that_systemd_takes() {
+    let app = "a".repeat(200);
+    let most = Instances::Exactly(1024);
+    for _ in 0..32 {
+        let asked = by_unit::asked(&app, Number::More(1), Some(1023), most);
+        let name = Units::of(&app).scaler(asked.number());
+        assert!(name.len() <= 255, "{name}");
+    }
 }

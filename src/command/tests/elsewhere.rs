@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::stage::{Recorder, as_the_fake};
+use super::stage::{Recorder, as_loaded, as_the_fake};
 use super::words;
 use crate::command::parse;
 use crate::command::remote::Remote;
@@ -45,7 +45,6 @@ impl Far {
 
 impl Manager for Far {
     as_the_fake!(
-        unit,
         units,
         timer,
         cut_short,
@@ -56,6 +55,10 @@ impl Manager for Far {
         now,
         pause
     );
+
+    fn unit(&mut self, name: &str) -> Result<Unit, Error> {
+        Ok(as_loaded(name, self.fake().unit(name)?))
+    }
 
     fn queue(&mut self, verb: Verb, unit: &str) -> Result<Job, Error> {
         if self.course.unknown == Some(unit) {

@@ -79,6 +79,22 @@ fn a_start_on_purpose_forgets_the_deaths_before_it() {
     assert_eq!(is_left(), [false, false]);
 }
 
+/// The walk forgets those of the instances that it starts, and after a canary that failed there are others.
+#[test]
+fn a_reload_leaves_the_deaths_to_its_walk_and_forgets_how_often_the_app_has_failed() {
+    let mut stage = running();
+    let file = |name| Entry::new(&stage.layout.state("web"), name);
+    let (deaths, failures) = (file(Name::Deaths(1)), file(Name::Failures));
+    deaths.write("{}").unwrap();
+    failures.write("{}").unwrap();
+    stage.jobs().reload("web", Wish::NONE).unwrap();
+    assert_eq!(stage.systemd.fake.log, ["reload web.service"]);
+    assert_eq!(
+        (deaths.read().is_ok(), failures.read().is_ok()),
+        (true, false)
+    );
+}
+
 /// A walk restarts instances, so their drains go on.
 #[test]
 fn a_second_stop_ends_the_drains_of_a_stop_that_goes_on() {

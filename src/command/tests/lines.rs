@@ -190,6 +190,14 @@ impl Manager for Shared {
         Ok(())
     }
 
+    fn listen_to(&mut self, unit: &str) -> Result<(), Error> {
+        self.fake().listen_to(unit)
+    }
+
+    fn heard(&mut self) -> Option<String> {
+        self.fake().heard()
+    }
+
     fn reset_failed(&mut self, unit: &str) -> Result<(), Error> {
         self.log(format!("reset-failed {unit}"));
         Ok(())

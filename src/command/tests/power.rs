@@ -3,6 +3,7 @@
 use super::lines::run;
 use super::stage::Stage;
 use crate::brake::Deaths;
+use crate::command::ledger::Ledger;
 use crate::output::Exit;
 use crate::state::{Entry, Name};
 use crate::systemd::fake::Start;
@@ -52,6 +53,29 @@ fn of_all_only_the_timers_of_jobs_are_started_and_one_that_is_named_runs() {
         }
         let instance = run(&mut app, &format!("rsgen {verb} web@0")).jobs();
         assert_eq!(instance, [format!("{verb} web@0.service")]);
+    }
+}
+
+/// So a later start of an app that has served is no first one, and there is something to go back to.
+#[test]
+fn a_first_start_that_works_is_kept_as_a_release_and_one_that_fails_is_not() {
+    for (start, kept) in [(Start::Works, 1), (Start::Fails, 0)] {
+        let mut stage = with(APP, &[]);
+        let changes = stage.prepare().changes;
+        stage.write(&changes);
+        stage.systemd.fake.set(down("web.service"));
+        stage.systemd.fake.script("web.service", &[start]);
+        let releases = |stage: &Stage| {
+            let kept = Ledger::read(&stage.layout, "web");
+            kept.map_err(|failure| failure.message)
+                .unwrap()
+                .releases
+                .len()
+        };
+        assert_eq!(releases(&stage), 0);
+        let ran = run(&mut stage, "rsgen start web");
+        assert_eq!(ran.failure.is_none(), start == Start::Works, "{}", ran.told);
+        assert_eq!(releases(&stage), kept, "{start:?}");
     }
 }
 

@@ -5,7 +5,7 @@ use super::stage::Recorder;
 use crate::command::remote::{Host, Remote};
 use crate::output::Exit;
 use crate::systemd::fake::Fake;
-use crate::systemd::{ActiveState, Unit};
+use crate::systemd::{ATTEMPTS, ActiveState, Unit};
 
 #[test]
 fn the_list_has_the_apps_whose_cluster_units_say_that_they_are_rsgens() {
@@ -167,23 +167,36 @@ const SCALER: &str = "rsgen-scale@web:4.service";
 #[test]
 fn a_scale_is_a_restart_of_its_unit_which_says_how_it_has_ended() {
     let done = r#"{"at":1,"done":{"changed":true,"dry_run":false,"app":"web","instances":4,"before":2,"changes":[],"started":["web@2","web@3"],"stopped":[]},"is_up":true,"failed":null}"#;
-    // Nobody else asks for the unit of a number that is compared with the present one.
-    let compared = run_saying(with_scaler(), "rsgen scale web +2", Some(done));
-    let fault = compared.failure.unwrap().message;
-    let own = "anna@web1 has no unit rsgen-scale@web:4:from-2-";
-    assert!(fault.starts_with(own), "{fault}");
-    let line = "rsgen scale web 4";
-    let ran = run_saying(with_scaler(), line, Some(done));
-    assert_eq!(ran.failure.map(|f| f.message), None, "{line}");
-    let jobs = [format!("listen to {SCALER}"), format!("restart {SCALER}")];
-    assert_eq!(ran.log, jobs, "{line}");
-    for said in [
-        "web: scaling from 2 to 4 instances",
-        "web@2: start done",
-        "web@3: start done",
+    for (line, begin) in [
+        ("rsgen scale web 4", SCALER),
+        ("rsgen scale web +2", "rsgen-scale@web:4:from-2-"),
     ] {
-        assert!(ran.told.contains(said), "{said}: {}", ran.told);
+        let ran = run_saying(with_scaler(), line, Some(done));
+        assert_eq!(ran.failure.map(|f| f.message), None, "{line}");
+        let [heard, restarted] = ran.log.as_slice() else {
+            panic!("{line}: {:?}", ran.log)
+        };
+        assert!(
+            restarted.starts_with(&format!("restart {begin}")),
+            "{restarted}"
+        );
+        assert_eq!(
+            heard.strip_prefix("listen to "),
+            restarted.strip_prefix("restart ")
+        );
+        for said in [
+            "web: scaling from 2 to 4 instances",
+            "web@2: start done",
+            "web@3: start done",
+        ] {
+            assert!(ran.told.contains(said), "{said}: {}", ran.told);
+        }
     }
+    let moved = r#"{"at":1,"done":null,"is_up":false,"failed":null,"moved":3}"#;
+    let ran = run_saying(with_scaler(), "rsgen scale web +2", Some(moved));
+    let fault = ran.failure.unwrap().message;
+    assert_eq!(fault, "anna@web1: others scale `web` again and again");
+    assert_eq!(ran.log.len(), 2 * ATTEMPTS);
     let refused = r#"{"at":1,"done":null,"is_up":false,"failed":{"status":1,"message":"`web` is paused","help":"run `rsgen resume web` first"}}"#;
     let ran = run_saying(with_scaler(), "rsgen scale web 4", Some(refused));
     let failure = ran.failure.unwrap();

@@ -175,6 +175,29 @@ fn where_the_link_alone_goes_back_an_instance_of_another_release_does_as_well() 
     }
 }
 
+/// The first rollback also brings the file of the release, which is written in its own way, so the second one has nothing else to do.
+#[test]
+fn where_no_instance_is_of_another_release_the_link_alone_goes_back() {
+    let mut deployed = Deployed::with(["", ""]);
+    let (link, [first, second]) = (deployed.link.clone(), deployed.folders.clone());
+    let note = StartedWith {
+        link: link.clone(),
+        folder: second,
+    };
+    let folder = deployed.stage.layout.state("web");
+    let file = Entry::new(&folder, Name::Release(0));
+    file.write(&note.text().unwrap()).unwrap();
+    let mut log = Vec::new();
+    for _ in 0..2 {
+        fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink(&first, &link).unwrap();
+        deployed.stage.systemd.fake.log.clear();
+        log = lines::run(&mut deployed.stage, "rsgen rollback web").jobs();
+        assert_eq!(deployed.is_at("").0, 2);
+    }
+    assert_eq!(log, [""; 0]);
+}
+
 /// A file that was changed by hand and brought there by systemctl is a release like any other.
 #[test]
 fn what_no_command_has_deployed_is_kept_by_a_rollback_and_not_by_a_dry_run() {

@@ -123,6 +123,8 @@ pub(super) struct Systemd {
     pub(super) forgotten: Vec<String>,
     /// A unit for which systemd refuses every job.
     pub(super) unknown: Option<&'static str>,
+    /// The statuses with which the units that are listened to end, one after the other.
+    pub(super) said: VecDeque<String>,
     /// The notes of what is wished of walks, as each reload of the cluster unit finds them.
     pub(super) wishes: Vec<String>,
     asked: Entry,
@@ -221,6 +223,7 @@ impl Systemd {
             waited: BTreeMap::new(),
             forgotten: Vec::new(),
             unknown: None,
+            said: VecDeque::new(),
             wishes: Vec::new(),
             asked: Entry::new(&layout.state("web"), Name::Asked),
             walk: Entry::new(&layout.state("web"), Name::Walk),
@@ -231,6 +234,15 @@ impl Systemd {
     fn fake(&mut self) -> &mut Fake {
         &mut self.fake
     }
+}
+
+/// A unit as systemd loads it: that of a number that is compared with another comes from the template of the packages, whatever number its
+/// name has.
+pub(super) fn as_loaded(name: &str, mut unit: Unit) -> Unit {
+    if unit.load == "not-found" && name.contains(":from-") {
+        unit.load = "loaded".into();
+    }
+    unit
 }
 
 impl Manager for Systemd {
@@ -283,6 +295,19 @@ impl Manager for Systemd {
         }
     }
 
+    fn listen_to(&mut self, unit: &str) -> Result<(), Error> {
+        self.fake.log.push(format!("listen to {unit}"));
+        Ok(())
+    }
+
+    fn heard(&mut self) -> Option<String> {
+        self.said.pop_front()
+    }
+
+    fn unit(&mut self, name: &str) -> Result<Unit, Error> {
+        Ok(as_loaded(name, self.fake.unit(name)?))
+    }
+
     fn reset_failed(&mut self, unit: &str) -> Result<(), Error> {
         self.forgotten.push(unit.to_owned());
         Ok(())
@@ -297,5 +322,5 @@ impl Manager for Systemd {
         Ok(())
     }
 
-    as_the_fake!(unit, units, cut_short, kill, timer, version, now, pause);
+    as_the_fake!(units, cut_short, kill, timer, version, now, pause);
 }

@@ -1,6 +1,7 @@
 //! Whether the first process of a program waits for connections, once it listens. From there no program goes to the background: a loop
 //! of events that has begun does not survive a fork.
 
+use std::cell::LazyCell;
 use std::time::{Duration, Instant};
 
 use crate::peer::process::{Process, Socket};
@@ -60,14 +61,21 @@ impl Serving {
 fn waits(process: &Process, served: &[u64]) -> bool {
     let sockets = process.sockets().into_iter();
     let sockets: Vec<Socket> = sockets.filter(|s| served.contains(&s.inode)).collect();
+    if sockets.is_empty() {
+        return false;
+    }
+    // Looked up once, however many threads wait for events.
+    let sets = LazyCell::new(|| {
+        let registrations = sockets.iter().flat_map(|s| process.registrations(*s));
+        registrations.map(|r| r.set).collect::<Vec<i32>>()
+    });
     let calls = process.threads().into_iter();
     calls
         .filter_map(|thread| thread.waits)
         .any(|(call, [fd, ..])| {
             let is_fd = |number: i32| u64::try_from(number) == Ok(fd & 0xffff_ffff);
             if OF_SET.contains(&call) {
-                let registrations = sockets.iter().flat_map(|s| process.registrations(*s));
-                return registrations.into_iter().any(|r| is_fd(r.set));
+                return sets.iter().any(|set| is_fd(*set));
             }
             OF_SOCKET.contains(&call) && sockets.iter().any(|s| is_fd(s.fd))
         })
