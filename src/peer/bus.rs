@@ -41,14 +41,17 @@ impl Bus {
     /// # Errors
     /// Those of a socket, and `TimedOut`.
     pub(super) fn open(end: Instant) -> io::Result<Self> {
-        if nix::unistd::geteuid().is_root() {
-            match Self::connect(Path::new(PRIVATE), end) {
-                // Another root directory may have the bus alone.
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                opened => return opened,
-            }
+        let private = nix::unistd::geteuid().is_root().then_some(PRIVATE);
+        Self::open_at(private.map(Path::new), Path::new(BUS), end)
+    }
+
+    /// Connects to the first of the two that systemd answers at. Another root directory may have the bus alone, and a socket may be there
+    /// that nobody listens on any more.
+    fn open_at(private: Option<&Path>, bus: &Path, end: Instant) -> io::Result<Self> {
+        if let Some(Ok(opened)) = private.map(|path| Self::connect(path, end)) {
+            return Ok(opened);
         }
-        let mut bus = Self::connect(Path::new(BUS), end)?;
+        let mut bus = Self::connect(bus, end)?;
         bus.call(&Call::HELLO)?;
         Ok(bus)
     }

@@ -202,6 +202,12 @@ impl<'a> Units<'a> {
         format!("{SCALER}@{}:{number}.service", self.app)
     }
 
+    /// A glob for the loaded units of that kind, whatever their number.
+    #[must_use]
+    pub fn scalers(self) -> String {
+        format!("{SCALER}@{}:*.service", self.app)
+    }
+
     /// `NAME@.service`: the template of the instances.
     #[must_use]
     pub fn template(self) -> String {

@@ -216,9 +216,8 @@ impl<'a> Replacer<'a> {
             return Outcome::Untouched;
         };
         let wanted = self.as_declared(wanted, caller);
-        // Everything above was read from the process that has the caller's number now. That process was the
-        // caller only if the call still waits, see `SECCOMP_IOCTL_NOTIF_ID_VALID` in seccomp_unotify(2).
-        // Nothing may be decided before this check.
+        // Everything above was read from the process that has the caller's number now. That process was the caller only if the call still
+        // waits, see `SECCOMP_IOCTL_NOTIF_ID_VALID` in seccomp_unotify(2). Nothing may be decided before this check.
         if !seccomp::is_waiting(filter, call.id) {
             return Outcome::Untouched;
         }
@@ -316,9 +315,8 @@ impl<'a> Replacer<'a> {
         Outcome::Refused(libc::EADDRNOTAVAIL)
     }
 
-    /// Answers a call about a file. The file of a declared socket belongs to systemd, which creates it once
-    /// for all instances: it stays, and the call returns 0. If the kernel would make the call for this
-    /// program, or if the program wants fewer users to reach the socket, the kernel decides.
+    /// Answers a call about a file. The file of a declared socket belongs to systemd, which creates it once for all instances: it stays,
+    /// and the call returns 0. If the kernel would make the call for this program, or fewer users are to reach the socket, the kernel decides.
     fn file(
         &mut self,
         filter: BorrowedFd<'_>,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::lines::{Ran, within_the_system};
+use super::lines::{Ran, run, within_the_system};
 use super::stage::Stage;
 use crate::command::by_unit;
 use crate::command::number::Number;
@@ -231,5 +231,36 @@ fn the_unit_of_an_app_with_the_longest_name_has_a_name_that_systemd_takes() {
         let asked = by_unit::asked(&app, Number::More(1), Some(1023), most);
         let name = Units::of(&app).scaler(asked.number());
         assert!(name.len() <= 255, "{name}");
+    }
+}
+
+/// A part of the name is chosen by the user who asks, so that anybody who may ask could have thousands of them wait.
+#[test]
+fn of_too_many_that_compare_a_number_the_last_end_at_once_and_one_that_compares_none_does_not() {
+    let with = |others: u32, line: &str| {
+        let mut stage = host();
+        for other in 0..others {
+            stage.systemd.fake.set(Unit {
+                name: format!("rsgen-scale@web:4:from-2-{other}.service"),
+                ..scaler(ActiveState::Activating)
+            });
+        }
+        stage.systemd.fake.set(Unit {
+            name: "rsgen-scale@web2:4:from-2-1.service".into(),
+            ..scaler(ActiveState::Activating)
+        });
+        run(&mut stage, line)
+    };
+    let line = "rsgen unit scale web:3:from-2-7";
+    let refused = with(33, line);
+    assert_eq!(refused.log, [""; 0]);
+    let fault = refused.fault();
+    assert_eq!(
+        fault,
+        "33 commands scale `web` at once; run it again once they have ended"
+    );
+    for (others, line) in [(32, line), (33, "rsgen unit scale web:3")] {
+        let started = with(others, line).jobs();
+        assert!(started.contains(&"start web@2.service".into()), "{line}");
     }
 }

@@ -1,6 +1,9 @@
 use std::os::unix::net::UnixListener;
 use std::thread;
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::*;
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -91,4 +94,61 @@ fn one_that_says_nothing_is_waited_for_no_longer_than_that() {
     );
     assert!(is_late, "{error}");
     assert!(began.elapsed() < MINUTE);
+}
+
+#[test]
+fn where_nobody_answers_for_root_alone_the_bus_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let stale = folder.path().join("private");
+    drop(UnixListener::bind(&stale).unwrap());
+    for private in [Some(stale.with_extension("none")), Some(stale), None] {
+        let (_folder, path) = played(vec![
+            (GREETING.len(), b"DATA\r\nOK 0123\r\n".to_vec()),
+            (Call::HELLO.bytes(1).len(), answer(2, 1, ":1.7")),
+        ]);
+        let opened = Bus::open_at(private.as_deref(), &path, Instant::now() + MINUTE);
+        assert!(opened.is_ok(), "{private:?}: {:?}", opened.err());
+    }
+}
+
+/// The list of one command, as systemd writes it.
+fn command_list() -> Vec<u8> {
+    let mut bytes = vec![14];
+    bytes.extend(b"a(sasbttttuii)\0");
+    // The length of the list: with a program of two letters, no arguments, and what follows.
+    bytes.extend([60_u32, 0, 2].into_iter().flat_map(u32::to_ne_bytes));
+    bytes.extend(b"/a\0\0");
+    bytes.extend([0_u32; 2].into_iter().flat_map(u32::to_ne_bytes));
+    bytes.resize(16 + 8 + 60, 0);
+    bytes
+}
+
+proptest! {
+    /// The other side may be anybody in another root directory.
+    #[test]
+    fn no_answer_makes_the_reader_fail_in_another_way_than_with_an_error(
+        bytes in vec(any::<u8>(), 0..200),
+        spots in vec((0..84_usize, any::<u8>()), 0..6),
+        length in 0..=84_usize,
+    ) {
+        let _ = wire::answered(&bytes);
+        let _ = (text(&bytes), programs(&bytes));
+        let mut head = [0; Head::LENGTH];
+        for (to, from) in head.iter_mut().zip(&bytes) {
+            *to = *from;
+        }
+        if let Ok(head) = Head::read(&head) {
+            prop_assert!(head.body <= 1 << 24 && head.fields <= 1 << 24);
+        }
+        let mut list = command_list();
+        prop_assert_eq!(programs(&list).unwrap(), ["/a"]);
+        for (at, byte) in spots {
+            if let Some(place) = list.get_mut(at) {
+                *place = byte;
+            }
+        }
+        list.truncate(length);
+        let found = programs(&list).unwrap_or_default();
+        prop_assert!(found.len() <= list.len());
+    }
 }

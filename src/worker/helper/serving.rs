@@ -2,6 +2,7 @@
 //! of events that has begun does not survive a fork.
 
 use std::cell::LazyCell;
+use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
 use crate::peer::process::{Process, Socket};
@@ -64,21 +65,30 @@ fn waits(process: &Process, served: &[u64]) -> bool {
     if sockets.is_empty() {
         return false;
     }
-    // Looked up once, however many threads wait for events.
-    let sets = LazyCell::new(|| {
+    let threads = process.threads().into_iter();
+    let calls = threads.filter_map(|thread| thread.waits);
+    let fds: Vec<RawFd> = sockets.iter().map(|s| s.fd).collect();
+    is_any_for(calls, &fds, || {
         let registrations = sockets.iter().flat_map(|s| process.registrations(*s));
-        registrations.map(|r| r.set).collect::<Vec<i32>>()
-    });
-    let calls = process.threads().into_iter();
-    calls
-        .filter_map(|thread| thread.waits)
-        .any(|(call, [fd, ..])| {
-            let is_fd = |number: i32| u64::try_from(number) == Ok(fd & 0xffff_ffff);
-            if OF_SET.contains(&call) {
-                return sets.iter().any(|set| is_fd(*set));
-            }
-            OF_SOCKET.contains(&call) && sockets.iter().any(|s| is_fd(s.fd))
-        })
+        registrations.map(|r| r.set).collect()
+    })
+}
+
+/// Whether one of the calls waits for these sockets, or for a set that has one of them. The sets are read once: a program may have many
+/// threads, each of which waits in a set of its own.
+fn is_any_for(
+    mut calls: impl Iterator<Item = (i64, [u64; 6])>,
+    sockets: &[RawFd],
+    sets: impl FnOnce() -> Vec<RawFd>,
+) -> bool {
+    let sets = LazyCell::new(sets);
+    calls.any(|(call, [fd, ..])| {
+        let is_fd = |number: &RawFd| u64::try_from(*number) == Ok(fd & 0xffff_ffff);
+        if OF_SET.contains(&call) {
+            return sets.iter().any(is_fd);
+        }
+        OF_SOCKET.contains(&call) && sockets.iter().any(is_fd)
+    })
 }
 
 #[cfg(test)]
@@ -136,6 +146,27 @@ mod tests {
         let elsewhere = format!("{set}{other}{thread}time.sleep(0.5); time.sleep(60)");
         assert!(!comes_to_wait(&elsewhere));
         assert!(!comes_to_wait(&format!("{watched}time.sleep(60)")));
+    }
+
+    #[test]
+    fn the_sets_are_read_once_whatever_the_number_of_threads_and_only_if_one_waits_in_a_set() {
+        let looked = |calls: &[(i64, u64)]| {
+            let mut reads = 0;
+            let calls = calls.iter().map(|(call, fd)| (*call, [*fd, 0, 0, 0, 0, 0]));
+            let waits = is_any_for(calls, &[7], || {
+                reads += 1;
+                vec![100, 200]
+            });
+            (waits, reads)
+        };
+        let in_set = |fd| (libc::SYS_epoll_pwait, fd);
+        let others: Vec<_> = (0..100).map(in_set).collect();
+        assert_eq!(looked(&others), (false, 1));
+        assert_eq!(looked(&[&others[..], &[in_set(200)]].concat()), (true, 1));
+        assert_eq!(looked(&[(libc::SYS_accept4, 7)]), (true, 0));
+        assert_eq!(looked(&[(libc::SYS_accept4, 8), in_set(7)]), (false, 1));
+        // A descriptor is an `int`, whatever stands in the upper half of the register.
+        assert_eq!(looked(&[in_set(0xdead_0000_0064)]), (true, 1));
     }
 
     #[test]
