@@ -94,7 +94,8 @@ const SILENT: &[(&str, &str, &str)] = &[
     (
         "import signal; signal.pause()",
         "listen = 3000\nready = \"notify\"",
-        "timed out: not READY within `listen_timeout`: the program did not send `READY=1`, see sd_notify(3); a longer",
+        // The worker's status, which has the address, may come between.
+        "timed out: not READY within `listen_timeout`: the program did not send `READY=1`, see sd_notify(3); ",
     ),
     (
         "import signal; signal.pause()",
