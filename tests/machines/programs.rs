@@ -329,11 +329,11 @@ pub(crate) fn nothing_is_left_of_a_hundred_starts(machine: &mut Machine) {
     wait_until(SOON, &what, || traces(machine) == before);
 }
 
-/// Processes, control groups, files in /run/rsgen, and the descriptors that PID 1 has open for the app.
+/// Processes, control groups, files in /run/rsgen but for the last death of each instance, and the descriptors that PID 1 has open for the app.
 fn traces(machine: &Machine) -> String {
     let count = "ps -e -o comm= | grep -c -E '^(c|rsgen.*)$'; \
                  find /sys/fs/cgroup/system.slice -name 'web@*' | wc -l; \
-                 find /run/rsgen -type f | grep -v -E '[.]deaths$' | sort; \
+                 find /run/rsgen -type f | grep -v -E '[.](deaths|forgotten)$' | sort; \
                  find /proc/1/fd -lname 'socket:*' | wc -l";
     machine.sh(count).text().to_owned()
 }
