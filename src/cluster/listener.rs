@@ -45,7 +45,7 @@ pub(super) fn close(manager: &mut dyn Manager, cluster: &Cluster, ended: u32) ->
         job => job?,
     };
     match manager.wait(&job, EXTENSION) {
-        // It is closed nevertheless, only later than would be best.
+        // The listener is closed nevertheless, only later than would be best.
         Err(Error::TimedOut { .. }) => Ok(()),
         done => done.map(drop),
     }

@@ -222,7 +222,7 @@ fn first_jobs(
         let unit = cluster.units().instance(number);
         let brief = known.iter().find(|b| b.name == unit);
         let job = brief.and_then(|b| b.job.as_ref());
-        // What is up, or tries again by itself, has had its first outcome. What moves without a job has lost it.
+        // An instance that is up, or tries again by itself, has had its first outcome. One that moves without a job has lost it.
         let is_alive = brief
             .is_some_and(|b| b.is_ready() || b.active == ActiveState::Activating && !b.is_moving());
         match job {

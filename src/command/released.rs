@@ -54,7 +54,7 @@ pub(super) fn first(jobs: &mut Jobs<'_>, app: &str) {
     let Some(text) = installed(jobs.layout, app) else {
         return;
     };
-    // Who may not write there has no trials either.
+    // A user who may not write there has no trials either.
     if let Ok(Some(served)) = serving(jobs, app, &text) {
         let _ = note(jobs, app, |ledger| ledger.see(served.clone()));
     }

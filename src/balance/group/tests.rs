@@ -234,7 +234,7 @@ fn where_the_kernel_does_not_describe_itself_each_has_its_turn_and_nobody_counts
         bpf::attach(stage.listeners[&0].as_fd(), stage.selector.as_fd()).unwrap();
         stage.accept(0);
         stage.accept(1);
-        // One of them accepts. The second round notices what waits at the other, and by the third round that has waited for long.
+        // One listener accepts. The second round notices what waits at the other, and by the third round that has waited for long.
         let mut accepted = 0;
         let mut clients = Vec::new();
         for (count, pause) in [(4, 0), (2, 3), (6, 0)] {

@@ -1,4 +1,4 @@
-//! What the end of an instance leaves: the reason for the next reader, and why the cluster is stopped.
+//! The traces of the end of an instance: the reason for the next reader, and why the cluster is stopped.
 
 use super::*;
 use crate::contract::{BACKGROUND, ELSEWHERE, NOT_STARTED, REFUSED};

@@ -130,7 +130,7 @@ fn a_program_that_is_to_tell_systemd_itself_and_does_not_is_not_started_again_in
         };
         assert!(why.starts_with(&format!("{silent}{status}; ")), "{why}");
         assert!(why.contains("`ready = \"listen\"`"), "{why}");
-        // What the helper has seen is told for any other program alone.
+        // The findings of the helper are told for any other program alone.
         assert_eq!(after(Some(FIRST), "timeout", text), Decision::Go);
         assert_eq!(after(Some(notifies), "exit-code", text), Decision::Go);
     }
